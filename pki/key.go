@@ -57,16 +57,23 @@ func hasPathLen(c *x509.Certificate) bool {
 // must not fill the screen.
 const maxNameText = 200
 
-// name returns the subject as text for messages, quoted.
-func name(c *x509.Certificate) string {
+// subjectText returns the subject as text, the serial number when it is empty.
+func subjectText(c *x509.Certificate) string {
 	s := c.Subject.String()
 	if s == "" {
 		s = fmt.Sprintf("serial %x", c.SerialNumber)
 	}
+	return shorten(s)
+}
+
+// name returns the subject for messages, quoted.
+func name(c *x509.Certificate) string { return strconv.Quote(subjectText(c)) }
+
+func shorten(s string) string {
 	if len(s) > maxNameText {
-		s = s[:maxNameText] + "..."
+		return s[:maxNameText] + "..."
 	}
-	return strconv.Quote(s)
+	return s
 }
 
 func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }

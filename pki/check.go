@@ -1,0 +1,222 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Severity is the weight of a finding.
+type Severity int
+
+const (
+	// Note is worth knowing: advice that was not followed, or a consequence.
+	Note Severity = iota + 1
+	// Warning means that standards allow it and a verifier in wide use does not.
+	// The finding names the verifier.
+	Warning
+	// Error means that a standard is broken or the chain cannot work.
+	Error
+)
+
+func (s Severity) String() string {
+	switch s {
+	case Note:
+		return "note"
+	case Warning:
+		return "warning"
+	case Error:
+		return "error"
+	}
+	return fmt.Sprintf("pki.Severity(%d)", int(s))
+}
+
+// MarshalText writes the severity as a word, for JSON.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Rule identifies a check. The words do not change from one version to the
+// next; they are the same in Go, in JSON and on the command line.
+type Rule string
+
+// The rules, in the order in which they are applied.
+const (
+	RuleRole               Rule = "role"                // the role asked for is known
+	RuleLength             Rule = "chain-length"        // a leaf and at least one issuer, not more than MaxChainLength
+	RuleOrder              Rule = "chain-order"         // each certificate names the next as its issuer
+	RuleKeyID              Rule = "chain-key-id"        // authorityKeyIdentifier matches the issuer's subjectKeyIdentifier
+	RuleSignature          Rule = "signature"           // each signature verifies with the issuer's key
+	RuleSignatureAlgorithm Rule = "signature-algorithm" // no MD5, no SHA-1, nothing unknown
+	RuleKey                Rule = "key"                 // kind and size of each public key
+	RuleValidity           Rule = "validity"            // every certificate is valid at the time of the check
+	RuleNesting            Rule = "validity-nesting"    // none is valid for longer than its issuer
+	RuleCriticalExtension  Rule = "critical-extension"  // no critical extension that nobody understands
+	RuleSerial             Rule = "serial"              // positive, at most 20 octets
+	RuleSubject            Rule = "subject"             // names are there
+	RuleLeafCA             Rule = "leaf-ca"             // the leaf is an end entity
+	RuleLeafKey            Rule = "leaf-key"            // the leaf certifies the key in use
+	RuleLeafKeyUsage       Rule = "leaf-key-usage"      // digitalSignature, and at most contentCommitment beside it
+	RuleLeafEKU            Rule = "leaf-eku"            // extended key usage is there, once
+	RuleLeafEKUCritical    Rule = "leaf-eku-critical"   // and critical
+	RuleLeafEKUOnly        Rule = "leaf-eku-only"       // and holds the role's purpose and nothing else
+	RuleLeafLifetime       Rule = "leaf-lifetime"       // the certificate's and the private key's time in use
+	RuleIssuerCA           Rule = "issuer-ca"           // every issuer is a CA
+	RuleIssuerKeyUsage     Rule = "issuer-key-usage"    // and may sign certificates
+	RuleIssuerPathLength   Rule = "issuer-path-length"  // over as many CAs as there are below it
+	RuleIssuerEKU          Rule = "issuer-eku"          // and its extended key usages allow the role
+	RuleRootSelfSigned     Rule = "root-self-signed"    // the chain ends in a self-signed certificate, and only there is one
+	RuleRevocation         Rule = "revocation"          // where verifiers will ask
+	RulePath               Rule = "path"                // crypto/x509 builds a path, name constraints included
+)
+
+// Finding is one thing that Check has to say.
+type Finding struct {
+	Rule        Rule     `json:"rule"`
+	Severity    Severity `json:"severity"`
+	Certificate int      `json:"certificate"` // index in the chain, 0 the leaf; -1 for the chain as a whole
+	Subject     string   `json:"subject"`     // of that certificate; empty for the chain as a whole
+	Clause      string   `json:"clause"`      // "RFC 3161, 2.3"
+	Detail      string   `json:"detail"`      // what is wrong, in words for an operator
+}
+
+// String returns the finding on one line.
+func (f Finding) String() string {
+	where := "chain"
+	if f.Certificate >= 0 {
+		where = fmt.Sprintf("certificate %d, %q", f.Certificate+1, f.Subject)
+	}
+	return fmt.Sprintf("%v: %s: %s (%s; %s)", f.Severity, where, f.Detail, f.Rule, f.Clause)
+}
+
+// Report is what Check found, in the order of the rules.
+type Report struct {
+	Findings []Finding `json:"findings"`
+}
+
+// Err returns a *ChainError for the first finding that is an error, nil if
+// there is none.
+func (r Report) Err() error {
+	for _, f := range r.Findings {
+		if f.Severity == Error {
+			return &ChainError{Finding: f}
+		}
+	}
+	return nil
+}
+
+// ChainError says which rule a chain broke first, and which certificate is at
+// fault.
+type ChainError struct {
+	Finding Finding
+}
+
+func (e *ChainError) Error() string {
+	f := e.Finding
+	if f.Certificate < 0 {
+		return fmt.Sprintf("pki: certificate chain: %s (%s; %s)", f.Detail, f.Rule, f.Clause)
+	}
+	return fmt.Sprintf("pki: certificate %d of the chain, %q: %s (%s; %s)", f.Certificate+1, f.Subject, f.Detail, f.Rule, f.Clause)
+}
+
+// CheckOptions says what a chain is checked for.
+type CheckOptions struct {
+	// Role is what the leaf's key is to do. Required: without it the report is
+	// an error.
+	Role Role
+
+	// Time is when all certificates must be valid, and the private key in its
+	// usage period. Zero means now.
+	Time time.Time
+
+	// PublicKey is the key that the leaf must certify. Nil means that there is
+	// none to compare with.
+	PublicKey crypto.PublicKey
+
+	// EnforceIntermediateEKU makes it an error that an intermediate has no
+	// extended key usage. No standard demands one, commercial CAs often lack
+	// it, and Sigstore's timestamp server does not start without it. The zero
+	// value makes it a warning.
+	EnforceIntermediateEKU bool
+}
+
+// Check goes through a chain, leaf first and root last, and reports all that it
+// finds. Rules about a link between certificates that are not a chain at all
+// (RuleOrder) are left out, since they would only repeat that.
+func Check(chain []*x509.Certificate, opts CheckOptions) Report {
+	c := &checker{chain: chain, opts: opts}
+	if c.opts.Time.IsZero() {
+		c.opts.Time = time.Now()
+	}
+	var err error
+	if c.role, err = opts.Role.profile(); err != nil {
+		c.add(RuleRole, -1, Error, "Fencepost", "%v", err)
+		return c.report
+	}
+	if !c.length() {
+		return c.report
+	}
+	ordered := c.order()
+	for i := range chain {
+		c.signature(i, ordered)
+		c.key(i)
+		c.validity(i)
+		c.nesting(i)
+		c.form(i)
+	}
+	c.leaf()
+	for i := 1; i < len(chain); i++ {
+		c.issuer(i)
+	}
+	c.root()
+	c.revocation()
+	if c.report.Err() == nil {
+		c.path()
+	}
+	return c.report
+}
+
+// checker carries one run of Check.
+type checker struct {
+	chain  []*x509.Certificate
+	opts   CheckOptions
+	role   profile
+	report Report
+}
+
+// add records a finding about certificate i, or about the chain if i is -1.
+func (c *checker) add(rule Rule, i int, s Severity, clause, format string, args ...any) {
+	f := Finding{Rule: rule, Severity: s, Certificate: i, Clause: clause, Detail: fmt.Sprintf(format, args...)}
+	if i >= 0 {
+		f.Subject = subjectText(c.chain[i])
+	}
+	c.report.Findings = append(c.report.Findings, f)
+}
+
+// path has crypto/x509 build the path that the rules found sound. It is where
+// name constraints are looked at, and it holds the rules to their promise.
+func (c *checker) path() {
+	last := len(c.chain) - 1
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	roots.AddCert(c.chain[last])
+	for _, cert := range c.chain[1:last] {
+		intermediates.AddCert(cert)
+	}
+	_, err := c.chain[0].Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: c.opts.Time,
+		KeyUsages: []x509.ExtKeyUsage{c.role.eku},
+	})
+	if err == nil {
+		return
+	}
+	at := -1
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) {
+		for i, cert := range c.chain {
+			if cert.Equal(invalid.Cert) {
+				at = i
+			}
+		}
+	}
+	c.add(RulePath, at, Error, "RFC 5280, 6.1", "no valid path: %v", err)
+}

@@ -1,0 +1,140 @@
+package pkitest
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"slices"
+	"time"
+
+	"github.com/fencepost-tsa/fencepost/pki"
+)
+
+// Hostile is a chain that no verifier of timestamps may accept.
+type Hostile struct {
+	Name    string
+	Options Options
+
+	// Rule is the one that the chain breaks, in the eyes of pki.Check, and
+	// Certificate the index of the certificate that breaks it.
+	Rule        pki.Rule
+	Certificate int
+}
+
+// HostileTSA returns chains that break RFC 3161, 2.3 or RFC 5280, 6.1, each in
+// one way. Windows that are over ended in 2021, those still to come begin in
+// 2040: check them at a time between.
+//
+// The leaf of "EKU twice" is nil in Chain: crypto/x509 does not parse it.
+func HostileTSA() []Hostile {
+	const codeSigning, timeStamping, any = "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8", "2.5.29.37.0"
+	const microsoft = "1.3.6.1.4.1.311.10.3.13"
+	past, future := time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+
+	unknownCritical := func(c *x509.Certificate) {
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{5, 0}})
+	}
+	ends := func(c *x509.Certificate) { c.NotAfter = past }
+	begins := func(c *x509.Certificate) { c.NotBefore = future }
+	sha1 := func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }
+	notCA := func(c *x509.Certificate) { c.IsCA, c.MaxPathLen, c.MaxPathLenZero = false, 0, false }
+	noCertSign := func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }
+
+	return []Hostile{
+		{"no EKU", Options{Leaf: EKU(false)}, pki.RuleLeafEKU, 0},
+		{"EKU not critical", Options{Leaf: EKU(false, timeStamping)}, pki.RuleLeafEKUCritical, 0},
+		{"EKU with codeSigning", Options{Leaf: EKU(true, timeStamping, codeSigning)}, pki.RuleLeafEKUOnly, 0},
+		{"EKU with an unknown purpose", Options{Leaf: EKU(true, timeStamping, microsoft)}, pki.RuleLeafEKUOnly, 0},
+		{"EKU with any", Options{Leaf: EKU(true, timeStamping, any)}, pki.RuleLeafEKUOnly, 0},
+		{"EKU any alone", Options{Leaf: EKU(true, any)}, pki.RuleLeafEKUOnly, 0},
+		{"EKU codeSigning alone", Options{Leaf: EKU(true, codeSigning)}, pki.RuleLeafEKUOnly, 0},
+		{"EKU twice", Options{Leaf: func(c *x509.Certificate) {
+			c.ExtraExtensions = append(c.ExtraExtensions, c.ExtraExtensions[0])
+		}}, pki.RuleLeafEKU, 0},
+		{"leaf is a CA", Options{Leaf: func(c *x509.Certificate) { c.IsCA = true }}, pki.RuleLeafCA, 0},
+		{"leaf is a CA that may sign", Options{Leaf: func(c *x509.Certificate) {
+			c.IsCA = true
+			c.KeyUsage |= x509.KeyUsageCertSign
+		}}, pki.RuleLeafCA, 0},
+		{"leaf for encryption", Options{Leaf: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }}, pki.RuleLeafKeyUsage, 0},
+		{"leaf with an unknown critical extension", Options{Leaf: unknownCritical}, pki.RuleCriticalExtension, 0},
+		{"leaf expired", Options{NotAfter: past}, pki.RuleValidity, 0},
+		{"leaf not yet valid", Options{NotBefore: future}, pki.RuleValidity, 0},
+		{"leaf signed with SHA-1", Options{Leaf: sha1}, pki.RuleSignatureAlgorithm, 0},
+		{"private key expired", Options{PrivateKeyNotAfter: past}, pki.RuleLeafLifetime, 0},
+		{"private key not yet in use", Options{Leaf: usagePeriod("\x30\x11\x80\x0f20400101000000Z")}, pki.RuleLeafLifetime, 0},
+		{"private key period malformed", Options{Leaf: usagePeriod("\x30\x11\x81\x0f20410001000000Z")}, pki.RuleLeafLifetime, 0},
+
+		{"intermediate is no CA", Options{Intermediate: notCA}, pki.RuleIssuerCA, 1},
+		{"intermediate without basicConstraints", Options{Intermediate: func(c *x509.Certificate) { c.BasicConstraintsValid = false }}, pki.RuleIssuerCA, 1},
+		{"intermediate without keyCertSign", Options{Intermediate: noCertSign}, pki.RuleIssuerKeyUsage, 1},
+		{"intermediate for code signing", Options{Intermediate: func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+		}}, pki.RuleIssuerEKU, 1},
+		{"intermediate with an unknown critical extension", Options{Intermediate: unknownCritical}, pki.RuleCriticalExtension, 1},
+		{"intermediate expired", Options{Intermediate: ends}, pki.RuleValidity, 1},
+		{"intermediate not yet valid", Options{Intermediate: begins}, pki.RuleValidity, 1},
+		{"intermediate signed with SHA-1", Options{Intermediate: sha1}, pki.RuleSignatureAlgorithm, 1},
+		{"name constraints", Options{
+			Intermediate: func(c *x509.Certificate) {
+				c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"example.com"}, true
+			},
+			Leaf: func(c *x509.Certificate) { c.DNSNames = []string{"tsa.example.org"} },
+		}, pki.RulePath, 0},
+
+		{"root is no CA", Options{Root: notCA}, pki.RuleIssuerCA, 2},
+		{"root without keyCertSign", Options{Root: noCertSign}, pki.RuleIssuerKeyUsage, 2},
+		{"root allows no intermediate", Options{Root: func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }}, pki.RuleIssuerPathLength, 2},
+		{"root for code signing", Options{Root: func(c *x509.Certificate) {
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+		}}, pki.RuleIssuerEKU, 2},
+		{"root expired", Options{Root: ends}, pki.RuleValidity, 2},
+		{"root not yet valid", Options{Root: begins}, pki.RuleValidity, 2},
+	}
+}
+
+var oidExtKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
+
+// EKU returns a change that replaces the extended key usage by one with the
+// given purposes, as dotted identifiers; without any the extension is left out.
+func EKU(critical bool, purposes ...string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		c.ExtKeyUsage, c.UnknownExtKeyUsage = nil, nil
+		c.ExtraExtensions = slices.DeleteFunc(c.ExtraExtensions, func(e pkix.Extension) bool { return e.Id.Equal(oidExtKeyUsage) })
+		if len(purposes) == 0 {
+			return
+		}
+		var ids []asn1.ObjectIdentifier
+		for _, p := range purposes {
+			ids = append(ids, parseOID(p))
+		}
+		der, err := asn1.Marshal(ids)
+		if err != nil {
+			panic("pkitest: EKU: " + err.Error())
+		}
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: oidExtKeyUsage, Critical: critical, Value: der})
+	}
+}
+
+// parseOID panics on what is no identifier: it comes from a test's own source.
+func parseOID(s string) asn1.ObjectIdentifier {
+	var id asn1.ObjectIdentifier
+	parsed, err := x509.ParseOID(s)
+	if err == nil {
+		var der []byte
+		if der, err = parsed.MarshalBinary(); err == nil {
+			_, err = asn1.Unmarshal(append([]byte{6, byte(len(der))}, der...), &id)
+		}
+	}
+	if err != nil {
+		panic("pkitest: " + s + ": " + err.Error())
+	}
+	return id
+}
+
+// usagePeriod adds a privateKeyUsagePeriod with the given value.
+func usagePeriod(der string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 16}, Value: []byte(der)})
+	}
+}

@@ -1,0 +1,295 @@
+package pki
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// length reports whether there are enough certificates to look at.
+func (c *checker) length() bool {
+	for _, cert := range c.chain {
+		if cert == nil || len(cert.Raw) == 0 {
+			c.add(RuleLength, -1, Error, "Fencepost", "a certificate is missing or was never parsed")
+			return false
+		}
+	}
+	switch n := len(c.chain); {
+	case n == 0:
+		c.add(RuleLength, -1, Error, "RFC 5280, 6.1", "the chain is empty")
+	case n == 1 && selfSigned(c.chain[0]):
+		// Notation and Sigstore trust CA certificates only, so a timestamp by a
+		// key that vouches for itself is verified by neither.
+		c.add(RuleLength, 0, Error, "RFC 3161, 2.3",
+			"a self-signed certificate cannot be both the end entity that stamps and the CA that is trusted: have a CA issue it, the chain then is leaf, issuer")
+	case n == 1:
+		c.add(RuleLength, 0, Error, "RFC 5280, 6.1", "the chain ends at the leaf; the certificate of its issuer, %q, is missing", shorten(c.chain[0].Issuer.String()))
+	case n > MaxChainLength:
+		c.add(RuleLength, -1, Error, "Fencepost", "%d certificates, want at most %d", n, MaxChainLength)
+	default:
+		return true
+	}
+	return false
+}
+
+// order reports whether each certificate names the next one as its issuer.
+func (c *checker) order() bool {
+	ok := true
+	for i := range len(c.chain) - 1 {
+		child, parent := c.chain[i], c.chain[i+1]
+		if !bytes.Equal(child.RawIssuer, parent.RawSubject) {
+			ok = false
+			c.add(RuleOrder, i, Error, "RFC 5280, 6.1.3 (a)(4)", "its issuer is %q, but the next certificate is that of %s; want the leaf first and the root last",
+				shorten(child.Issuer.String()), name(parent))
+			continue
+		}
+		if len(child.AuthorityKeyId) > 0 && len(parent.SubjectKeyId) > 0 && !bytes.Equal(child.AuthorityKeyId, parent.SubjectKeyId) {
+			c.add(RuleKeyID, i, Warning, "RFC 5280, 4.2.1.1", "authorityKeyIdentifier %x is not the subjectKeyIdentifier %x of its issuer: OpenSSL does not find the path",
+				child.AuthorityKeyId, parent.SubjectKeyId)
+		}
+	}
+	return ok
+}
+
+// signature checks the algorithm of certificate i's signature and, if the
+// chain is in order, the signature.
+func (c *checker) signature(i int, ordered bool) {
+	cert, parent := c.chain[i], c.chain[i]
+	top := i == len(c.chain)-1
+	if !top {
+		parent = c.chain[i+1]
+	}
+	switch cert.SignatureAlgorithm {
+	case x509.UnknownSignatureAlgorithm:
+		c.add(RuleSignatureAlgorithm, i, Error, "RFC 5280, 4.1.1.2", "the signature algorithm is unknown")
+		return
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
+		if top && selfSigned(cert) {
+			// A root is trusted as it is; nobody relies on its signature.
+			c.add(RuleSignatureAlgorithm, i, Note, "NIST SP 800-131A", "the root's own signature is %v; verifiers do not look at it", cert.SignatureAlgorithm)
+		} else {
+			c.add(RuleSignatureAlgorithm, i, Error, "NIST SP 800-131A", "signed with %v, which no longer proves anything", cert.SignatureAlgorithm)
+		}
+		return
+	}
+	if top && !selfSigned(cert) || !top && !ordered {
+		return
+	}
+	// CheckSignature and not CheckSignatureFrom: whether the parent may sign is
+	// a rule of its own.
+	if err := parent.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
+		c.add(RuleSignature, i, Error, "RFC 5280, 6.1.3 (a)(1)", "its signature does not verify with the key of %s: %s",
+			name(parent), strings.TrimPrefix(err.Error(), "x509: "))
+	}
+}
+
+func (c *checker) key(i int) {
+	cert, leaf := c.chain[i], i == 0
+	if fault := keyFault(cert.PublicKey); fault != "" {
+		c.add(RuleKey, i, Error, "NIST SP 800-131A; CSBR, 6.1.5.2", "the public key is %s", fault)
+		return
+	}
+	switch pub := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		bits := pub.N.BitLen()
+		if leaf && bits != 2048 && bits != 3072 && bits != 4096 {
+			c.add(RuleKey, i, Warning, "Notary Project, signature specification", "RSA with %d bits: Notation takes 2048, 3072 and 4096 only", bits)
+		}
+		if bits < 3072 {
+			c.add(RuleKey, i, Note, "CSBR, 6.1.5.2; ETSI TS 119 312", "RSA with %d bits: publicly trusted and qualified TSAs need 3072", bits)
+		}
+	case *ecdsa.PublicKey:
+		// keyFault leaves the three curves that everyone takes.
+	case ed25519.PublicKey:
+		if leaf {
+			c.add(RuleKey, i, Warning, "RFC 8419", "Ed25519: Notation and OpenSSL 3.0 refuse its timestamps, and publicly trusted TSAs may not use it (CSBR, 6.1.5.2)")
+		}
+	}
+}
+
+func (c *checker) validity(i int) {
+	switch cert := c.chain[i]; {
+	case c.opts.Time.Before(cert.NotBefore):
+		c.add(RuleValidity, i, Error, "RFC 5280, 6.1.3 (a)(2)", "not yet valid at %s: its validity begins %s", date(c.opts.Time), date(cert.NotBefore))
+	case c.opts.Time.After(cert.NotAfter):
+		c.add(RuleValidity, i, Error, "RFC 5280, 6.1.3 (a)(2)", "expired at %s: its validity ended %s", date(c.opts.Time), date(cert.NotAfter))
+	}
+}
+
+func (c *checker) nesting(i int) {
+	if i == len(c.chain)-1 {
+		return
+	}
+	if cert, parent := c.chain[i], c.chain[i+1]; cert.NotAfter.After(parent.NotAfter) {
+		c.add(RuleNesting, i, Note, "RFC 5280, 6.1.3 (a)(2)", "valid until %s, but its issuer only until %s: the chain ends with the issuer", date(cert.NotAfter), date(parent.NotAfter))
+	}
+}
+
+// form checks what RFC 5280 asks of every certificate.
+func (c *checker) form(i int) {
+	cert := c.chain[i]
+	for _, id := range cert.UnhandledCriticalExtensions {
+		c.add(RuleCriticalExtension, i, Error, "RFC 5280, 4.2", "critical extension %v is unknown or cannot be processed: verifiers have to refuse the certificate", id)
+	}
+	switch n := cert.SerialNumber; {
+	case n.BitLen() > maxSerialBits:
+		c.add(RuleSerial, i, Error, "RFC 5280, 4.1.2.2", "the serial number is longer than 20 octets")
+	case n.Sign() <= 0:
+		c.add(RuleSerial, i, Note, "RFC 5280, 4.1.2.2", "the serial number is not positive")
+	}
+	empty := len(cert.Subject.Names) == 0
+	switch {
+	case empty && i > 0:
+		c.add(RuleSubject, i, Error, "RFC 5280, 4.1.2.6", "a CA needs a subject, this one is empty")
+	case empty:
+		c.add(RuleSubject, i, Note, "EN 319 422, 6.2", "the subject is empty: timestamps cannot name their authority")
+	case i == 0:
+		var missing []string
+		if len(cert.Subject.Country) == 0 {
+			missing = append(missing, "country")
+		}
+		if len(cert.Subject.Organization) == 0 {
+			missing = append(missing, "organization")
+		}
+		if cert.Subject.CommonName == "" {
+			missing = append(missing, "common name")
+		}
+		if len(missing) > 0 {
+			c.add(RuleSubject, i, Note, "EN 319 422, 6.2", "the subject has no %s", strings.Join(missing, ", no "))
+		}
+	}
+}
+
+// issuer checks what a certificate above the leaf needs to sign the one below.
+func (c *checker) issuer(i int) {
+	cert, top := c.chain[i], i == len(c.chain)-1
+	if !cert.BasicConstraintsValid || !cert.IsCA {
+		c.add(RuleIssuerCA, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (k)", "it issued %s without being a CA (basicConstraints cA)", name(c.chain[i-1]))
+	} else if ext := extensions(cert, oidBasicConstraints); len(ext) > 0 && !ext[0].Critical {
+		c.add(RuleIssuerCA, i, Note, "RFC 5280, 4.2.1.9", "basicConstraints is not critical")
+	}
+	switch {
+	case len(extensions(cert, oidKeyUsage)) == 0:
+		c.add(RuleIssuerKeyUsage, i, Warning, "RFC 5280, 4.2.1.3", "a CA without keyUsage: Notation refuses it, root included")
+	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
+		c.add(RuleIssuerKeyUsage, i, Error, "RFC 5280, 4.2.1.3 and 6.1.4 (n)", "keyUsage lacks keyCertSign, yet it issued %s", name(c.chain[i-1]))
+	}
+	// Self-issued certificates do not count, the leaf does not either: RFC 5280,
+	// 4.2.1.9. crypto/x509 counts self-issued ones too.
+	below, counted := i-1, 0
+	for _, ca := range c.chain[1:i] {
+		if !selfIssued(ca) {
+			counted++
+		}
+	}
+	switch {
+	case !hasPathLen(cert):
+	case counted > cert.MaxPathLen:
+		c.add(RuleIssuerPathLength, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (l)", "path length %d, but there are %d CAs between it and the leaf", cert.MaxPathLen, counted)
+	case below > cert.MaxPathLen:
+		c.add(RuleIssuerPathLength, i, Warning, "RFC 5280, 4.2.1.9", "path length %d holds only because self-issued CAs do not count: verifiers written in Go count them and refuse the chain", cert.MaxPathLen)
+	}
+	c.issuerEKU(i, top)
+}
+
+// ekuInCA is the clause of issuerEKU.
+const ekuInCA = "RFC 5280, 4.2.1.12, as crypto/x509 applies it"
+
+// issuerEKU: an extended key usage in a CA certificate limits what it may
+// issue. RFC 5280 does not say so; crypto/x509 acts so, and with it Sigstore and
+// Notation.
+func (c *checker) issuerEKU(i int, top bool) {
+	cert := c.chain[i]
+	if len(extensions(cert, oidExtKeyUsage)) == 0 {
+		switch {
+		case top:
+		case c.opts.EnforceIntermediateEKU:
+			c.add(RuleIssuerEKU, i, Error, "Sigstore timestamp-authority, enforce-intermediate-eku",
+				"an intermediate without the extended key usage %s, which was asked to be enforced", c.role.ekuName)
+		default:
+			c.add(RuleIssuerEKU, i, Warning, "Sigstore timestamp-authority, enforce-intermediate-eku",
+				"an intermediate without the extended key usage %s: Sigstore's timestamp server does not start with it", c.role.ekuName)
+		}
+		return
+	}
+	has := slices.Contains(cert.ExtKeyUsage, c.role.eku)
+	switch hasAny := slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny); {
+	case has:
+	case hasAny && !top && c.opts.EnforceIntermediateEKU:
+		c.add(RuleIssuerEKU, i, Error, "Sigstore timestamp-authority, enforce-intermediate-eku",
+			"the extended key usages of an intermediate do not list %s, which was asked to be enforced", c.role.ekuName)
+	case hasAny:
+		c.add(RuleIssuerEKU, i, Note, ekuInCA, "its extended key usage is any, not limited to %s", c.role.ekuName)
+	default:
+		c.add(RuleIssuerEKU, i, Error, ekuInCA, "its extended key usages lack %s: verifiers refuse what it issues for that purpose", c.role.ekuName)
+	}
+}
+
+// root looks at where the chain ends.
+func (c *checker) root() {
+	last := len(c.chain) - 1
+	if top := c.chain[last]; !selfSigned(top) {
+		c.add(RuleRootSelfSigned, last, Warning, "Notary Project, signature specification",
+			"the chain ends below its root, %q: Notation and Sigstore's trusted root want the root in it", shorten(top.Issuer.String()))
+	}
+	for i := 1; i < last; i++ {
+		if selfSigned(c.chain[i]) {
+			c.add(RuleRootSelfSigned, i, Warning, "Notary Project, signature specification", "a self-signed certificate inside the chain: Notation allows one only at its end")
+		}
+	}
+}
+
+// revocation notes where verifiers will ask, since one that gets no answer
+// refuses the timestamp.
+func (c *checker) revocation() {
+	last := len(c.chain) - 1
+	for i, cert := range c.chain {
+		if i == last && selfSigned(cert) {
+			break
+		}
+		if i == 0 && len(cert.CRLDistributionPoints) == 0 && len(cert.OCSPServer) == 0 {
+			c.add(RuleRevocation, i, Note, "CSBR, 7.1.2.3", "no CRL distribution point and no OCSP responder: verifiers cannot learn of a revocation")
+		}
+		if len(cert.OCSPServer) > 0 {
+			c.add(RuleRevocation, i, Note, "RFC 6960", "OCSP at %s: when it does not answer and no CRL helps, Notation refuses to sign and to verify", addresses(cert.OCSPServer))
+		}
+		if len(cert.CRLDistributionPoints) > 0 {
+			c.add(RuleRevocation, i, Note, "RFC 5280, 4.2.1.13", "CRL at %s: it must be there, signed by the issuer and with nextUpdate", addresses(cert.CRLDistributionPoints))
+		}
+		for _, u := range append(slices.Clone(cert.OCSPServer), cert.CRLDistributionPoints...) {
+			if parsed, err := url.Parse(u); err != nil || !strings.EqualFold(parsed.Scheme, "http") {
+				c.add(RuleRevocation, i, Warning, "RFC 5280, 8", "Notation fetches over http only, not from %q", shorten(u))
+			}
+		}
+	}
+}
+
+// addresses writes URLs for a message, quoted.
+func addresses(urls []string) string {
+	quoted := make([]string, len(urls))
+	for i, u := range urls {
+		quoted[i] = strconv.Quote(shorten(u))
+	}
+	return strings.Join(quoted, ", ")
+}
+
+var (
+	oidKeyUsage         = asn1.ObjectIdentifier{2, 5, 29, 15}
+	oidBasicConstraints = asn1.ObjectIdentifier{2, 5, 29, 19}
+)
+
+func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
+
+// selfSigned tells a root from a CA's certificate for its own next key, which
+// is self-issued too, by the key identifiers. The signature is looked at
+// elsewhere.
+func selfSigned(c *x509.Certificate) bool {
+	return selfIssued(c) && (len(c.AuthorityKeyId) == 0 || len(c.SubjectKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId))
+}
