@@ -1,0 +1,149 @@
+package authority
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fencepost-tsa/fencepost/internal/pkup"
+)
+
+var (
+	oidExtKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
+	oidKeyUsage    = asn1.ObjectIdentifier{2, 5, 29, 15}
+)
+
+// checkChain checks that the leaf may sign timestamps and that each further
+// certificate issued the one before it.
+func checkChain(chain []*x509.Certificate) error {
+	if len(chain) > maxChain {
+		return fmt.Errorf("chain has %d certificates, at most %d are used", len(chain), maxChain)
+	}
+	for i, c := range chain {
+		if c == nil || len(c.Raw) == 0 {
+			return fmt.Errorf("certificate %d of the chain is empty", i+1)
+		}
+	}
+	if err := checkLeaf(chain[0]); err != nil {
+		return fmt.Errorf("certificate %q: %w", chain[0].Subject, err)
+	}
+	for i, c := range chain[:len(chain)-1] {
+		issuer := chain[i+1]
+		if !bytes.Equal(c.RawIssuer, issuer.RawSubject) {
+			return fmt.Errorf("chain: certificate %d (%q) was issued by %q, not by certificate %d (%q): it must begin with the leaf",
+				i+1, c.Subject, c.Issuer, i+2, issuer.Subject)
+		}
+		if err := c.CheckSignatureFrom(issuer); err != nil {
+			return fmt.Errorf("chain: certificate %d (%q) was not issued by certificate %d: %w", i+1, c.Subject, i+2, err)
+		}
+	}
+	return nil
+}
+
+// checkLeaf checks what RFC 3161, 2.3 demands of a TSA's certificate.
+func checkLeaf(c *x509.Certificate) error {
+	if c.IsCA {
+		return errors.New("it belongs to a CA, a TSA needs one of an end entity")
+	}
+	var usage, critical, keyUsage bool
+	for _, ext := range c.Extensions {
+		switch {
+		case ext.Id.Equal(oidExtKeyUsage):
+			usage, critical = true, ext.Critical
+		case ext.Id.Equal(oidKeyUsage):
+			keyUsage = true
+		}
+	}
+	switch {
+	case !usage:
+		return errors.New("it has no extended key usage, a TSA needs timeStamping")
+	case len(c.ExtKeyUsage) != 1 || len(c.UnknownExtKeyUsage) != 0 || c.ExtKeyUsage[0] != x509.ExtKeyUsageTimeStamping:
+		return errors.New("its extended key usage is not timeStamping alone (RFC 3161, 2.3)")
+	case !critical:
+		return errors.New("its extended key usage is not critical (RFC 3161, 2.3)")
+	case keyUsage && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0:
+		return errors.New("its key usage has neither digitalSignature nor nonRepudiation")
+	case c.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
+		return errors.New("its key usage lets it sign certificates or CRLs; the key of a TSA is for timestamps alone")
+	}
+	return nil
+}
+
+// selfSigned reports whether c is a root.
+func selfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawSubject, c.RawIssuer) &&
+		c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+}
+
+// included returns the certificates that go into a token.
+func included(chain []*x509.Certificate, include Include) ([]*x509.Certificate, error) {
+	last := chain[len(chain)-1]
+	switch include {
+	case IncludeLeaf:
+		return chain[:1], nil
+	case IncludeChain:
+		if len(chain) > 1 && selfSigned(last) {
+			chain = chain[:len(chain)-1]
+		}
+		return chain, nil
+	case IncludeRoot:
+		if !selfSigned(last) {
+			return nil, errors.New("the root is to be included, but the chain does not end in one")
+		}
+		return chain, nil
+	}
+	return nil, fmt.Errorf("unknown Include value %d", include)
+}
+
+// A window is the span in which tokens may be issued, both ends included.
+type window struct {
+	notBefore, notAfter time.Time
+	// What begins and ends it, for the log.
+	begins, ends string
+}
+
+// newWindow returns the span in which every certificate of the chain is valid,
+// since a verifier looks at them all at genTime, and the private key may be
+// used (EN 319 421, TIS-7.6.7 and TIS-7.7.1-09).
+func newWindow(chain []*x509.Certificate) (window, error) {
+	leaf := chain[0]
+	name := func(c *x509.Certificate) string { return fmt.Sprintf("the certificate %q", c.Subject) }
+	w := window{leaf.NotBefore.UTC(), leaf.NotAfter.UTC(), name(leaf), name(leaf)}
+	narrow := func(notBefore, notAfter time.Time, what string) {
+		if notBefore.After(w.notBefore) {
+			w.notBefore, w.begins = notBefore.UTC(), what
+		}
+		if !notAfter.IsZero() && notAfter.Before(w.notAfter) {
+			w.notAfter, w.ends = notAfter.UTC(), what
+		}
+	}
+	for _, c := range chain[1:] {
+		narrow(c.NotBefore, c.NotAfter, name(c))
+	}
+	notBefore, notAfter, ok, err := pkup.Parse(leaf)
+	if err != nil {
+		return window{}, fmt.Errorf("%s: %w", name(leaf), err)
+	}
+	if ok {
+		narrow(notBefore, notAfter, "the private key usage period of "+name(leaf))
+	}
+	if w.notAfter.Before(w.notBefore) {
+		return window{}, fmt.Errorf("there is no time at which the whole chain is valid: %s begins on %s, %s ends on %s",
+			w.begins, w.notBefore.Format(time.RFC3339), w.ends, w.notAfter.Format(time.RFC3339))
+	}
+	return w, nil
+}
+
+// check reports why no token may say t.
+func (w *window) check(t time.Time) error {
+	switch {
+	case t.Before(w.notBefore):
+		return fmt.Errorf("%s begins on %s, after genTime %s", w.begins, w.notBefore.Format(time.RFC3339), t.Format(time.RFC3339Nano))
+	case t.After(w.notAfter):
+		return fmt.Errorf("%s ended on %s, before genTime %s", w.ends, w.notAfter.Format(time.RFC3339), t.Format(time.RFC3339Nano))
+	}
+	return nil
+}
