@@ -68,20 +68,18 @@ func ParseRequest(in []byte) (*Request, error) {
 	if !s.Empty() {
 		return nil, Reject(BadDataFormat, "%d bytes after the request", len(s))
 	}
-	var version int64
+	var version []byte
 	if !body.PeekASN1Tag(asn1.INTEGER) {
 		return nil, Reject(BadDataFormat, "version: missing")
 	}
-	if !der.SmallInteger(&body, &version) {
-		// Too big to be read is a version all the same, but not minimal DER is not.
-		var big []byte
-		if !der.Integer(&body, &big) {
-			return nil, Reject(BadDataFormat, "version: malformed INTEGER")
-		}
-		return nil, Reject(BadRequest, "version is not 1")
+	if !der.Integer(&body, &version) {
+		return nil, Reject(BadDataFormat, "version: not a minimal DER INTEGER")
 	}
-	if version != 1 { // RFC 3161, 2.4.1
-		return nil, Reject(BadRequest, "version %d is not supported, only 1 is", version)
+	if len(version) > 8 {
+		return nil, Reject(BadRequest, "version of %d octets is not supported, only 1 is", len(version))
+	}
+	if v := der.Int64(version); v != 1 { // RFC 3161, 2.4.1
+		return nil, Reject(BadRequest, "version %d is not supported, only 1 is", v)
 	}
 	r.Version = 1
 	if err := readImprint(&body, &r.Imprint); err != nil {
