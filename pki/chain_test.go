@@ -3,8 +3,10 @@ package pki_test
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -33,6 +35,8 @@ func TestParseChain(t *testing.T) {
 		Root:         func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 },
 	})
 	whole := encode(leaf, inter, root)
+	// Three CAs that issued one another, and a leaf of the first.
+	x, y, z, below := ca(t, "X", "Y"), ca(t, "Y", "Z"), ca(t, "Z", "X"), ca(t, "below", "X")
 	for _, tt := range []struct {
 		name string
 		in   string
@@ -86,6 +90,8 @@ func TestParseChain(t *testing.T) {
 		{name: "gap, root first", in: encode(root, leaf), says: []string{"Test TSA", "Test Root CA"}},
 		{name: "two roots, mixed up", in: encode(inter, root, renewed, leaf), says: []string{"not clear", "Test Root CA", "Test Issuing CA"}},
 		{name: "namesake, mixed up", in: encode(root, stranger, inter, leaf), says: []string{"Test Issuing CA"}},
+		{name: "circle", in: encode(x, z, y), says: []string{"circle"}},
+		{name: "leaf below a circle", in: encode(z, y, x, below), says: []string{"own issuer"}},
 		{name: "damaged block", in: encode(leaf) + corrupt, says: []string{"damaged"}},
 		{name: "no content", in: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", says: []string{"certificate 1"}},
 		{name: "headers", in: strings.Replace(encode(leaf), "-----\n", "-----\nProc-Type: 4,ENCRYPTED\n\n", 1), says: []string{"headers"}},
@@ -131,6 +137,23 @@ func TestParseChain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ca makes a CA certificate whose name and issuer name stand for their keys.
+func ca(t *testing.T, name, issuer string) *x509.Certificate {
+	t.Helper()
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: at, NotAfter: at, BasicConstraintsValid: true, IsCA: true}
+	parent := &x509.Certificate{Subject: pkix.Name{CommonName: issuer}}
+	key := pkitest.Deterministic(pkitest.Key(t, pkitest.P256, issuer))
+	der, err := x509.CreateCertificate(nil, tmpl, parent, pkitest.Key(t, pkitest.P256, name).Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
 }
 
 // TestParseChainRenewedRoot: two roots with one key are a chain of sorts when

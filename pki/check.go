@@ -60,7 +60,8 @@ const (
 	RuleLeafEKU            Rule = "leaf-eku"            // extended key usage is there, once
 	RuleLeafEKUCritical    Rule = "leaf-eku-critical"   // and critical
 	RuleLeafEKUOnly        Rule = "leaf-eku-only"       // and holds the role's purpose and nothing else
-	RuleLeafLifetime       Rule = "leaf-lifetime"       // the certificate's and the private key's time in use
+	RuleLeafLifetime       Rule = "leaf-lifetime"       // the leaf is not valid for longer than public TSAs may be
+	RuleKeyPeriod          Rule = "leaf-key-period"     // its private key is in its usage period, which ends before the certificate
 	RuleIssuerCA           Rule = "issuer-ca"           // every issuer is a CA
 	RuleIssuerKeyUsage     Rule = "issuer-key-usage"    // and may sign certificates
 	RuleIssuerPathLength   Rule = "issuer-path-length"  // over as many CAs as there are below it
@@ -144,7 +145,7 @@ type CheckOptions struct {
 // finds. Rules about a link between certificates that are not a chain at all
 // (RuleOrder) are left out, since they would only repeat that.
 func Check(chain []*x509.Certificate, opts CheckOptions) Report {
-	c := &checker{chain: chain, opts: opts}
+	c := &checker{chain: chain, opts: opts, report: Report{Findings: []Finding{}}} // [] in JSON, not null
 	if c.opts.Time.IsZero() {
 		c.opts.Time = time.Now()
 	}

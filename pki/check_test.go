@@ -3,6 +3,7 @@ package pki_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/internal/pkup"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 )
@@ -122,6 +124,36 @@ func TestCheckFindings(t *testing.T) {
 			ekuTwice.Extensions = append(slices.Clone(good.Leaf.Extensions), e)
 		}
 	}
+	odd := func(bits uint) []*x509.Certificate {
+		leaf := *good.Leaf
+		leaf.PublicKey = &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), int(bits)-1, 1), E: 65537}
+		return []*x509.Certificate{&leaf, good.Intermediate, good.Root}
+	}
+	alter := func(f func(*x509.Certificate)) []*x509.Certificate {
+		leaf := *good.Leaf
+		f(&leaf)
+		return []*x509.Certificate{&leaf, good.Intermediate, good.Root}
+	}
+	malformedEKU := slices.Clone(good.Leaf.Extensions)
+	for i := range malformedEKU {
+		if malformedEKU[i].Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 37}) {
+			malformedEKU[i].Value = []byte{5, 0}
+		}
+	}
+	// The intermediate is the root's certificate for another key of its own.
+	rollover := pkitest.TSA(t, pkitest.Options{
+		Root: func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true },
+		Intermediate: func(c *x509.Certificate) {
+			c.Subject.CommonName, c.AuthorityKeyId = "Test Root CA", good.Root.SubjectKeyId
+		},
+	}).Certificates()
+	period := func(notBefore, notAfter time.Time) []*x509.Certificate {
+		ext, err := pkup.Extension(notBefore, notAfter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return change(func(c *x509.Certificate) { c.ExtraExtensions = append(c.ExtraExtensions, ext) })
+	}
 	long := make([]*x509.Certificate, pki.MaxChainLength+1)
 	for i := range long {
 		long[i] = good.Root
@@ -134,6 +166,7 @@ func TestCheckFindings(t *testing.T) {
 		rule        pki.Rule
 		certificate int
 		severity    pki.Severity
+		says        string // in its detail, where a rule has more to say than one thing
 	}{
 		{name: "no role", chain: good.Certificates(), opts: pki.CheckOptions{Role: "none"}, rule: pki.RuleRole, certificate: -1, severity: pki.Error},
 		{name: "unknown role", chain: good.Certificates(), opts: pki.CheckOptions{Role: "cook"}, rule: pki.RuleRole, certificate: -1, severity: pki.Error},
@@ -154,6 +187,17 @@ func TestCheckFindings(t *testing.T) {
 		{name: "P-224 leaf", chain: withKey(pkitest.P224, pkitest.P256), rule: pki.RuleKey, severity: pki.Error},
 		{name: "RSA 2048 leaf", chain: withKey(pkitest.RSA2048, pkitest.P256), rule: pki.RuleKey, severity: pki.Note},
 		{name: "Ed25519 leaf", chain: withKey(pkitest.Ed25519, pkitest.P256), rule: pki.RuleKey, severity: pki.Warning},
+		{name: "RSA 2560 leaf", chain: odd(2560), rule: pki.RuleKey, severity: pki.Warning},
+		{name: "key of unknown kind", chain: alter(func(c *x509.Certificate) { c.PublicKey = nil }), rule: pki.RuleKey, severity: pki.Error},
+		{name: "key of foreign type", chain: alter(func(c *x509.Certificate) { c.PublicKey = "key" }), rule: pki.RuleKey, severity: pki.Error},
+		{name: "unknown signature algorithm", chain: alter(func(c *x509.Certificate) { c.SignatureAlgorithm = 0 }), rule: pki.RuleSignatureAlgorithm, severity: pki.Error},
+		{name: "EKU malformed", chain: alter(func(c *x509.Certificate) { c.Extensions = malformedEKU }), rule: pki.RuleLeafEKUOnly, severity: pki.Error},
+		{name: "self-issued CA below path length 0", chain: rollover, rule: pki.RuleIssuerPathLength, certificate: 2, severity: pki.Error},
+		{name: "key period without end", chain: period(pkitest.NotBefore(), time.Time{}), rule: pki.RuleKeyPeriod, severity: pki.Note, says: "has no end"},
+		{name: "key period as long as the certificate", chain: period(time.Time{}, pkitest.NotAfter()), rule: pki.RuleKeyPeriod, severity: pki.Note, says: "not before the certificate"},
+		{name: "key period", chain: period(time.Time{}, at), rule: pki.RuleKeyPeriod, severity: pki.Note, says: "until 2026-06-01"},
+		{name: "no key period", chain: good.Certificates(), rule: pki.RuleKeyPeriod, severity: pki.Note, says: "no privateKeyUsagePeriod"},
+		{name: "key period over 15 months", chain: period(time.Time{}, at.AddDate(1, 0, 0)), rule: pki.RuleKeyPeriod, severity: pki.Note, says: "15 months"},
 		{name: "leaf outlives issuers", chain: pkitest.TSA(t, pkitest.Options{NotAfter: pkitest.NotAfter().AddDate(1, 0, 0)}).Certificates(), rule: pki.RuleNesting, severity: pki.Note},
 		{name: "long serial", chain: change(func(c *x509.Certificate) { c.SerialNumber = new(big.Int).Lsh(big.NewInt(1), 159) }), rule: pki.RuleSerial, severity: pki.Error},
 		{name: "serial zero", chain: change(func(c *x509.Certificate) { c.SerialNumber = new(big.Int) }), rule: pki.RuleSerial, severity: pki.Note},
@@ -183,8 +227,9 @@ func TestCheckFindings(t *testing.T) {
 		{name: "intermediate with any, enforced", chain: changeIntermediate(pkitest.EKU(false, "2.5.29.37.0")), opts: pki.CheckOptions{EnforceIntermediateEKU: true}, rule: pki.RuleIssuerEKU, certificate: 1, severity: pki.Error},
 		{name: "root missing", chain: []*x509.Certificate{good.Leaf, good.Intermediate}, rule: pki.RuleRootSelfSigned, certificate: 1, severity: pki.Warning},
 		{name: "root twice", chain: []*x509.Certificate{good.Leaf, good.Intermediate, good.Root, good.Root}, rule: pki.RuleRootSelfSigned, certificate: 2, severity: pki.Warning},
-		{name: "no revocation", chain: good.Certificates(), rule: pki.RuleRevocation, severity: pki.Note},
-		{name: "OCSP", chain: change(func(c *x509.Certificate) { c.OCSPServer = []string{"http://ocsp.example"} }), rule: pki.RuleRevocation, severity: pki.Note},
+		{name: "no revocation", chain: good.Certificates(), rule: pki.RuleRevocation, severity: pki.Note, says: "cannot learn"},
+		{name: "OCSP", chain: change(func(c *x509.Certificate) { c.OCSPServer = []string{"http://ocsp.example"} }), rule: pki.RuleRevocation, severity: pki.Note, says: "OCSP at"},
+		{name: "CRL", chain: change(func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://crl.example"} }), rule: pki.RuleRevocation, severity: pki.Note, says: "CRL at \"http://crl.example\""},
 		{name: "CRL over ldap", chain: change(func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"ldap://crl.example"} }), rule: pki.RuleRevocation, severity: pki.Warning},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -197,10 +242,10 @@ func TestCheckFindings(t *testing.T) {
 			tt.opts.Time = at
 			report := pki.Check(tt.chain, tt.opts)
 			found := slices.ContainsFunc(report.Findings, func(f pki.Finding) bool {
-				return f.Rule == tt.rule && f.Certificate == tt.certificate && f.Severity == tt.severity
+				return f.Rule == tt.rule && f.Certificate == tt.certificate && f.Severity == tt.severity && strings.Contains(f.Detail, tt.says)
 			})
 			if !found {
-				t.Errorf("Check: no %v by rule %s about certificate %d in %v", tt.severity, tt.rule, tt.certificate, report.Findings)
+				t.Errorf("Check: no %v by rule %s about certificate %d with %q in %v", tt.severity, tt.rule, tt.certificate, tt.says, report.Findings)
 			}
 			if got := report.Err() != nil; got != (tt.severity == pki.Error) {
 				t.Errorf("Check: %v, want an error: %t", report.Err(), tt.severity == pki.Error)
@@ -233,7 +278,7 @@ func TestCheckBounds(t *testing.T) {
 		{"before", chain, begin.Add(-time.Second), pki.RuleValidity},
 		{"first second", chain, begin, ""},
 		{"key's last second", chain, keyEnd, ""},
-		{"after the key", chain, keyEnd.Add(time.Second), pki.RuleLeafLifetime},
+		{"after the key", chain, keyEnd.Add(time.Second), pki.RuleKeyPeriod},
 		{"last second", without, end, ""},
 		{"after", without, end.Add(time.Second), pki.RuleValidity},
 	} {
@@ -268,6 +313,18 @@ func TestFindingText(t *testing.T) {
 	}
 	if line := broken.Finding.String(); !strings.HasPrefix(line, `error: certificate 1, "CN=Test TSA,`) {
 		t.Errorf("String() = %s", line)
+	}
+}
+
+func TestChainErrorText(t *testing.T) {
+	const want = "pki: certificate chain: the chain is empty (chain-length; RFC 5280, 6.1)"
+	if err := pki.Check(nil, pki.CheckOptions{Role: pki.RoleTSA}).Err(); err == nil || err.Error() != want {
+		t.Errorf("Err() = %v, want %s", err, want)
+	}
+	// A hostile name does not fill the screen.
+	c := pkitest.TSA(t, pkitest.Options{Leaf: func(c *x509.Certificate) { c.IsCA, c.Subject.CommonName = true, strings.Repeat("x", 5000) }})
+	if err := pki.Check(c.Certificates(), pki.CheckOptions{Role: pki.RoleTSA}).Err(); err == nil || len(err.Error()) > 500 {
+		t.Errorf("Err() = %v, want a short message", err)
 	}
 }
 

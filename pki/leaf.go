@@ -23,6 +23,7 @@ func (c *checker) leaf() {
 	c.leafKeyUsage()
 	c.leafEKU()
 	c.leafLifetime()
+	c.keyPeriod()
 }
 
 // keyUsageNames is in the order of the bits of RFC 5280, 4.2.1.3.
@@ -43,7 +44,8 @@ func keyUsageText(ku x509.KeyUsage) string {
 
 // leafKeyUsage: RFC 3161 is silent; RFC 5280, 4.2.1.12 names digitalSignature
 // and nonRepudiation (now contentCommitment) as the usages that are consistent
-// with timeStamping. Notation demands the first and allows the second.
+// with timeStamping. OpenSSL refuses others beside them; Notation does too, and
+// demands the first.
 func (c *checker) leafKeyUsage() {
 	const sign, commit = x509.KeyUsageDigitalSignature, x509.KeyUsageContentCommitment
 	leaf := c.chain[0]
@@ -58,7 +60,7 @@ func (c *checker) leafKeyUsage() {
 	case ku&x509.KeyUsageCertSign != 0 && !leaf.IsCA:
 		c.add(RuleLeafKeyUsage, 0, Error, "RFC 5280, 4.2.1.9", "keyUsage has keyCertSign, which is for CAs")
 	case ku&^(sign|commit) != 0:
-		c.add(RuleLeafKeyUsage, 0, Warning, "Notary Project, signature specification", "keyUsage also has %s: Notation allows digitalSignature and contentCommitment only", keyUsageText(ku&^(sign|commit)))
+		c.add(RuleLeafKeyUsage, 0, Warning, "Notary Project, signature specification", "keyUsage also has %s: Notation and OpenSSL allow digitalSignature and contentCommitment only", keyUsageText(ku&^(sign|commit)))
 	case ku&sign == 0:
 		c.add(RuleLeafKeyUsage, 0, Warning, "Notary Project, signature specification", "keyUsage has contentCommitment alone: Notation demands digitalSignature")
 	}
@@ -137,33 +139,37 @@ func (c *checker) leafLifetime() {
 	if leaf.NotAfter.After(leaf.NotBefore.AddDate(0, maxLeafMonths, 0)) {
 		c.add(RuleLeafLifetime, 0, Note, "CSBR, 6.3.2", "valid for more than %d months, the most for a publicly trusted TSA", maxLeafMonths)
 	}
+}
+
+func (c *checker) keyPeriod() {
+	leaf := c.chain[0]
 	begin, end, ok, err := pkup.Parse(leaf)
 	switch {
 	case err != nil:
-		c.add(RuleLeafLifetime, 0, Error, "RFC 3280, 4.2.1.4", "%v", err)
+		c.add(RuleKeyPeriod, 0, Error, "RFC 3280, 4.2.1.4", "%v", err)
 		return
 	case !ok:
-		c.add(RuleLeafLifetime, 0, Note, "EN 319 422, 6.4", "no privateKeyUsagePeriod: nothing ends the use of the key before the certificate does")
+		c.add(RuleKeyPeriod, 0, Note, "EN 319 422, 6.4", "no privateKeyUsagePeriod: nothing ends the use of the key before the certificate does")
 		return
 	}
 	// The period is part of what a verifier is told; outside it a TSA must not
 	// sign.
 	if c.opts.Time.Before(begin) {
-		c.add(RuleLeafLifetime, 0, Error, "EN 319 421, TIS-7.7.1-09", "the private key may not be used yet at %s: its usage period begins %s", date(c.opts.Time), date(begin))
+		c.add(RuleKeyPeriod, 0, Error, "EN 319 421, TIS-7.7.1-09", "the private key may not be used yet at %s: its usage period begins %s", date(c.opts.Time), date(begin))
 	}
 	if end.IsZero() {
-		c.add(RuleLeafLifetime, 0, Note, "EN 319 421, TIS-7.6.7", "privateKeyUsagePeriod has no end")
+		c.add(RuleKeyPeriod, 0, Note, "EN 319 421, TIS-7.6.7", "privateKeyUsagePeriod has no end")
 		return
 	}
 	if c.opts.Time.After(end) {
-		c.add(RuleLeafLifetime, 0, Error, "EN 319 421, TIS-7.7.1-09", "the private key may no longer be used at %s: its usage period ended %s", date(c.opts.Time), date(end))
+		c.add(RuleKeyPeriod, 0, Error, "EN 319 421, TIS-7.7.1-09", "the private key may no longer be used at %s: its usage period ended %s", date(c.opts.Time), date(end))
 	}
 	if !end.Before(leaf.NotAfter) {
-		c.add(RuleLeafLifetime, 0, Note, "EN 319 421, TIS-7.6.7", "the private key's usage period ends %s, not before the certificate (%s)", date(end), date(leaf.NotAfter))
+		c.add(RuleKeyPeriod, 0, Note, "EN 319 421, TIS-7.6.7", "the private key's usage period ends %s, not before the certificate (%s)", date(end), date(leaf.NotAfter))
 	}
-	c.add(RuleLeafLifetime, 0, Note, "EN 319 422, 6.4", "the private key may be used until %s", date(end))
+	c.add(RuleKeyPeriod, 0, Note, "EN 319 422, 6.4", "the private key may be used until %s", date(end))
 	if end.After(leaf.NotBefore.AddDate(0, maxKeyMonths, 0)) {
-		c.add(RuleLeafLifetime, 0, Note, "CSBR, 6.3.2", "the private key is used for more than %d months, the most for a publicly trusted TSA", maxKeyMonths)
+		c.add(RuleKeyPeriod, 0, Note, "CSBR, 6.3.2", "the private key is used for more than %d months, the most for a publicly trusted TSA", maxKeyMonths)
 	}
 }
 

@@ -181,20 +181,10 @@ func (c *checker) issuer(i int) {
 	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
 		c.add(RuleIssuerKeyUsage, i, Error, "RFC 5280, 4.2.1.3 and 6.1.4 (n)", "keyUsage lacks keyCertSign, yet it issued %s", name(c.chain[i-1]))
 	}
-	// Self-issued certificates do not count, the leaf does not either: RFC 5280,
-	// 4.2.1.9. crypto/x509 counts self-issued ones too.
-	below, counted := i-1, 0
-	for _, ca := range c.chain[1:i] {
-		if !selfIssued(ca) {
-			counted++
-		}
-	}
-	switch {
-	case !hasPathLen(cert):
-	case counted > cert.MaxPathLen:
-		c.add(RuleIssuerPathLength, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (l)", "path length %d, but there are %d CAs between it and the leaf", cert.MaxPathLen, counted)
-	case below > cert.MaxPathLen:
-		c.add(RuleIssuerPathLength, i, Warning, "RFC 5280, 4.2.1.9", "path length %d holds only because self-issued CAs do not count: verifiers written in Go count them and refuse the chain", cert.MaxPathLen)
+	// RFC 5280 does not count self-issued CAs; crypto/x509 does, so a chain that
+	// lives from the difference is refused by every verifier written in Go.
+	if below := i - 1; hasPathLen(cert) && below > cert.MaxPathLen {
+		c.add(RuleIssuerPathLength, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (l)", "path length %d, but between it and the leaf there are CAs: %d", cert.MaxPathLen, below)
 	}
 	c.issuerEKU(i, top)
 }

@@ -62,3 +62,16 @@ func BenchmarkTSA(b *testing.B) {
 		})
 	}
 }
+
+func TestHostileNames(t *testing.T) {
+	seen := map[string]bool{}
+	for _, h := range HostileTSA() {
+		if seen[h.Name] {
+			t.Errorf("two hostile chains are called %q", h.Name)
+		}
+		seen[h.Name] = true
+		if c := TSA(t, h.Options); (c.Leaf == nil) != (h.Name == "EKU twice") {
+			t.Errorf("%s: leaf is nil: %t", h.Name, c.Leaf == nil)
+		}
+	}
+}

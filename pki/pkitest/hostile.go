@@ -61,9 +61,9 @@ func HostileTSA() []Hostile {
 		{"leaf expired", Options{NotAfter: past}, pki.RuleValidity, 0},
 		{"leaf not yet valid", Options{NotBefore: future}, pki.RuleValidity, 0},
 		{"leaf signed with SHA-1", Options{Leaf: sha1}, pki.RuleSignatureAlgorithm, 0},
-		{"private key expired", Options{PrivateKeyNotAfter: past}, pki.RuleLeafLifetime, 0},
-		{"private key not yet in use", Options{Leaf: usagePeriod("\x30\x11\x80\x0f20400101000000Z")}, pki.RuleLeafLifetime, 0},
-		{"private key period malformed", Options{Leaf: usagePeriod("\x30\x11\x81\x0f20410001000000Z")}, pki.RuleLeafLifetime, 0},
+		{"private key expired", Options{PrivateKeyNotAfter: past}, pki.RuleKeyPeriod, 0},
+		{"private key not yet in use", Options{Leaf: usagePeriod("\x30\x11\x80\x0f20400101000000Z")}, pki.RuleKeyPeriod, 0},
+		{"private key period malformed", Options{Leaf: usagePeriod("\x30\x11\x81\x0f20410001000000Z")}, pki.RuleKeyPeriod, 0},
 
 		{"intermediate is no CA", Options{Intermediate: notCA}, pki.RuleIssuerCA, 1},
 		{"intermediate without basicConstraints", Options{Intermediate: func(c *x509.Certificate) { c.BasicConstraintsValid = false }}, pki.RuleIssuerCA, 1},
