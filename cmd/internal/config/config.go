@@ -1,0 +1,254 @@
+// Package config is the one place for the configuration of the server: one
+// strict YAML file, one struct, whose field comments are the manual.
+//
+// Strict means that whatever the file says and this program does not know is
+// an error that names the line: an unknown key, a key that is there twice, a
+// second document, a number without its unit. A setting on which trust depends
+// has no default; without it the program does not start.
+//
+//	listen: ["127.0.0.1:3000"]
+//	tsa:
+//	  key: file:/etc/fencepost/tsa.key
+//	  chain: /etc/fencepost/tsa-chain.pem
+//	  policy: 1.3.6.1.4.1.99999.1
+//	  clock: {source: kernel}
+//
+// Durations are written as Go does (300ms, 10s, 2m), sizes with a unit (64KiB,
+// 1MiB) or in bytes. A relative path starts at the folder of the file. Secrets
+// are never in the file: the file names where they are.
+//
+// [Load] reads and checks the file; it opens no other. A *[Error] says which
+// key of which line is wrong.
+package config
+
+import (
+	"crypto"
+	"crypto/x509"
+	"log/slog"
+	"net/netip"
+
+	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/signer"
+	"github.com/fencepost-tsa/fencepost/tsphttp"
+)
+
+// Config is the whole file.
+type Config struct {
+	// Listen is where the public interfaces answer: "127.0.0.1:3000",
+	// "http://[::1]:3000", "https://192.0.2.1:443" or "unix:/run/fencepost.sock".
+	// Without a scheme it is https if there is a tls section, else http. The
+	// default is 127.0.0.1:3000; all interfaces are 0.0.0.0 or [::], spelt out.
+	Listen []Address `yaml:"listen"`
+	// Admin is where metrics, profiles and the details of readiness are found.
+	// They are for operators: whoever reaches it can learn what the program
+	// does and slow it down. The default is 127.0.0.1:2112; "off" is nowhere.
+	Admin AdminAddress `yaml:"admin"`
+	// TLS is the identity of the https listeners. Without it there are none.
+	TLS *TLS `yaml:"tls"`
+	// Log is what is written to standard error.
+	Log Log `yaml:"log"`
+	// Limits keep one client from taking what others need.
+	Limits Limits `yaml:"limits"`
+	// HTTP is how answers look.
+	HTTP HTTP `yaml:"http"`
+	// TSA is the timestamp authority. Required.
+	TSA *TSA `yaml:"tsa"`
+}
+
+// TLS is the section "tls".
+type TLS struct {
+	// Certificate is a PEM file, the server's certificate first. Required.
+	Certificate Path `yaml:"certificate"`
+	// Key is its private key, a PEM file. Required.
+	Key Path `yaml:"key"`
+	// ClientCA is a PEM file of CAs. With it, only clients with a certificate
+	// of one of them are served.
+	ClientCA Path `yaml:"client-ca"`
+}
+
+// Log is the section "log".
+type Log struct {
+	// Format is json or text. The default is json.
+	Format LogFormat `yaml:"format"`
+	// Level is debug, info, warn or error. Requests are written at info, those
+	// for health checks at debug. The default is info.
+	Level LogLevel `yaml:"level"`
+}
+
+// Limits is the section "limits". Zero stands for the default.
+type Limits struct {
+	// MaxRequest is the longest body; longer ones are answered 413. 1MiB.
+	MaxRequest Size `yaml:"max-request"`
+	// MaxHeader is the longest request line and header together. 64KiB.
+	MaxHeader Size `yaml:"max-header"`
+	// Concurrency is how many requests are signed at once. 256.
+	Concurrency int `yaml:"concurrency"`
+	// Queue is how many more may wait; others are answered 503. 1024.
+	Queue int `yaml:"queue"`
+	// Connections is how many may be open on each listener; others wait to be
+	// accepted. 4096.
+	Connections int `yaml:"connections"`
+	// ReadHeaderTimeout ends a connection whose request header does not
+	// arrive. 10s.
+	ReadHeaderTimeout Duration `yaml:"read-header-timeout"`
+	// ReadTimeout is the same for the whole request. 30s.
+	ReadTimeout Duration `yaml:"read-timeout"`
+	// WriteTimeout ends a connection whose answer is not taken. 30s.
+	WriteTimeout Duration `yaml:"write-timeout"`
+	// IdleTimeout ends a connection without a request. 2m.
+	IdleTimeout Duration `yaml:"idle-timeout"`
+	// SignTimeout is how long a key outside this process may take; longer is
+	// a systemFailure. 10s.
+	SignTimeout Duration `yaml:"sign-timeout"`
+	// ShutdownTimeout is how long requests may take to end when the program is
+	// told to stop. 15s.
+	ShutdownTimeout Duration `yaml:"shutdown-timeout"`
+}
+
+// HTTP is the section "http".
+type HTTP struct {
+	// Created answers a granted request with status 201 instead of 200, as
+	// sigstore/timestamp-authority did before its version 2.
+	Created bool `yaml:"created"`
+	// RefusalFormat is rfc3161 (a TimeStampResp with status 200) or json (an
+	// HTTP status and the JSON of sigstore/timestamp-authority, for its Go
+	// client). The default is rfc3161.
+	RefusalFormat RefusalFormat `yaml:"refusal-format"`
+	// CORS lets web pages of any origin ask and read the answer. There are no
+	// cookies or other credentials for them to misuse. The default is true.
+	CORS *bool `yaml:"cors"`
+	// RequestIDHeader is the header in which a request's identifier is taken
+	// and given back. The default is X-Request-Id.
+	RequestIDHeader string `yaml:"request-id-header"`
+}
+
+// TSA is the section "tsa": the key, what it promises, and by which clock.
+type TSA struct {
+	// Key names the signing key: "file:/etc/fencepost/tsa.key", with
+	// "?passphrase-file=FILE" or "?passphrase-env=VARIABLE" if it is
+	// encrypted, or "memory:p256" for one that dies with the process, for
+	// which nothing can be trusted. Required.
+	Key KeyURI `yaml:"key"`
+	// Chain is the PEM file of its certificate chain, leaf first. Required but
+	// for a key in memory, whose chain is made with it.
+	Chain Path `yaml:"chain"`
+	// Policy is the object identifier of the policy under which tokens are
+	// issued, and so of the promise that is made to those who trust them.
+	// Required.
+	Policy OID `yaml:"policy"`
+	// AcceptedPolicies are others that a requester may ask for.
+	AcceptedPolicies []OID `yaml:"accepted-policies"`
+	// Hashes are the algorithms accepted: sha256, sha384, sha512, sha3-256,
+	// sha3-384, sha3-512. The default is the first three.
+	Hashes []Hash `yaml:"hashes"`
+	// Accuracy is what each token promises. While the clock's error is
+	// greater, none is issued. The default is 1s.
+	Accuracy Duration `yaml:"accuracy"`
+	// Precision is the step of the time in a token: 1s, 1ms or 1us. The
+	// default is 1ms.
+	Precision Duration `yaml:"precision"`
+	// Include says which certificates come with a token if they are asked for:
+	// leaf, chain (without the root) or full. The default is chain.
+	Include Include `yaml:"include"`
+	// Digest is the hash of the token itself: sha256, sha384 or sha512. The
+	// default is the one that fits the key.
+	Digest Hash `yaml:"digest"`
+	// TSAName repeats the authority's name in each token.
+	TSAName bool `yaml:"tsa-name"`
+	// EnforceIntermediateEKU stops a chain whose intermediates are not limited
+	// to timestamping.
+	EnforceIntermediateEKU bool `yaml:"enforce-intermediate-eku"`
+	// Clock is where the time comes from. Required but for a key in memory.
+	Clock *Clock `yaml:"clock"`
+}
+
+// Clock is the section "tsa.clock".
+type Clock struct {
+	// Source is kernel (the system clock, with the error bound that the kernel
+	// has from the time service that disciplines it; Linux) or system (the
+	// system clock, whose error the operator declares and nothing watches).
+	// Required.
+	Source ClockSource `yaml:"source"`
+	// Bound is the error declared for source system, required there and not
+	// allowed elsewhere.
+	Bound Duration `yaml:"bound"`
+}
+
+// ClockSource says where the time comes from.
+type ClockSource string
+
+// The clocks.
+const (
+	ClockSystem ClockSource = "system"
+	ClockKernel ClockSource = "kernel"
+)
+
+// Scheme is the protocol of a listener.
+type Scheme string
+
+// The protocols. SchemeDefault is https if there is a tls section, else http.
+const (
+	SchemeDefault Scheme = ""
+	SchemeHTTP    Scheme = "http"
+	SchemeHTTPS   Scheme = "https"
+	SchemeUnix    Scheme = "unix"
+)
+
+// Address is one listener: Host and Port, or the Path of a socket.
+type Address struct {
+	Scheme     Scheme
+	Host, Port string
+	Path       string
+}
+
+// AdminAddress is the address of the administrative listener.
+type AdminAddress struct {
+	Address
+	Off bool
+}
+
+// Defaults of the addresses. Neither is reachable from another machine.
+var (
+	defaultListen = Address{Host: netip.AddrFrom4([4]byte{127, 0, 0, 1}).String(), Port: "3000"}
+	defaultAdmin  = AdminAddress{Address: Address{Host: "127.0.0.1", Port: "2112"}}
+)
+
+// LogFormat is the form of the log.
+type LogFormat string
+
+// The forms of the log.
+const (
+	LogJSON LogFormat = "json"
+	LogText LogFormat = "text"
+)
+
+// LogLevel is the least level that is written.
+type LogLevel struct{ slog.Level }
+
+// RefusalFormat is the form of a refusal.
+type RefusalFormat struct{ tsphttp.RefusalFormat }
+
+// Include says which certificates come with a token.
+type Include struct{ authority.Include }
+
+// Hash is a hash algorithm; zero is none.
+type Hash struct{ crypto.Hash }
+
+// OID is an object identifier; the zero value is none.
+type OID struct{ x509.OID }
+
+// IsZero says that there is none.
+func (o OID) IsZero() bool { return o.OID.Equal(x509.OID{}) }
+
+// KeyURI names a key; the zero value names none.
+type KeyURI struct{ signer.URI }
+
+// IsZero says that there is none.
+func (u KeyURI) IsZero() bool { return u.Scheme == "" }
+
+// InMemory says that the key dies with the process.
+func (u KeyURI) InMemory() bool { return u.Scheme == signer.SchemeMemory }
+
+// Path is the name of a file, absolute or from the working directory once the
+// file is loaded; "" is none.
+type Path string

@@ -1,0 +1,296 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+// MaxFile is the longest configuration file, in bytes: fifty times the longest
+// one that makes sense.
+const MaxFile = 1 << 20
+
+// An Error is one thing that is wrong with a configuration.
+type Error struct {
+	File string // as it was named
+	Line int    // 0 if it is not known
+	Key  string // "tsa.policy", "" if it is not known
+	Err  error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d", e.Line)
+	}
+	b.WriteString(": ")
+	if e.Key != "" {
+		b.WriteString(e.Key + ": ")
+	}
+	b.WriteString(e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns what is wrong.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Load reads and checks a configuration file. It opens none of the files that
+// are named there. The error holds an *[Error] for each thing that is wrong.
+func Load(file string) (*Config, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxFile {
+		return nil, &Error{File: file, Err: fmt.Errorf("more than %d bytes", MaxFile)}
+	}
+	return Parse(file, data)
+}
+
+// Parse is [Load] with the content of the file given; the name is for errors,
+// and for relative paths.
+func Parse(file string, data []byte) (*Config, error) {
+	cfg := new(Config)
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	switch err := dec.Decode(cfg); {
+	case err == io.EOF:
+		return nil, &Error{File: file, Err: errors.New("the file is empty")}
+	case err != nil:
+		return nil, syntax(file, err)
+	}
+	// Decode reads one document; what follows it would be ignored.
+	if err := dec.Decode(new(yaml.Node)); err != io.EOF {
+		return nil, &Error{File: file, Err: errors.New("there is more than one document in the file")}
+	}
+	var tree yaml.Node
+	if err := yaml.Unmarshal(data, &tree); err != nil {
+		return nil, syntax(file, err)
+	}
+	cfg.resolve(filepath.Dir(file))
+	c := checker{file: file, tree: &tree}
+	c.config(cfg)
+	if len(c.found) > 0 {
+		return nil, errors.Join(c.found...)
+	}
+	return cfg, nil
+}
+
+// lineError is the form in which the YAML decoder, and our values, say where.
+var (
+	lineError    = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+	unknownField = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
+	wrongType    = regexp.MustCompile("^cannot unmarshal (\\S+)(?: `.*`)? into \\S+$")
+)
+
+// syntax turns the errors of the YAML decoder into ours: it speaks of Go types,
+// and says line in words.
+func syntax(file string, err error) error {
+	texts := []string{err.Error()}
+	var te *yaml.TypeError
+	if errors.As(err, &te) {
+		texts = te.Errors
+	}
+	var found []error
+	for _, text := range texts {
+		e := &Error{File: file}
+		if m := lineError.FindStringSubmatch(text); m != nil {
+			fmt.Sscan(m[1], &e.Line)
+			text = m[2]
+		}
+		switch {
+		case unknownField.MatchString(text):
+			text = fmt.Sprintf("unknown key %q", unknownField.FindStringSubmatch(text)[1])
+		case wrongType.MatchString(text):
+			text = fmt.Sprintf("%s is not what belongs here", strings.TrimPrefix(wrongType.FindStringSubmatch(text)[1], "!!"))
+		}
+		e.Err = errors.New(strings.TrimPrefix(text, "yaml: "))
+		found = append(found, e)
+	}
+	return errors.Join(found...)
+}
+
+// resolve makes relative paths start at the folder of the file.
+func (c *Config) resolve(dir string) {
+	fix := func(p *Path) {
+		if *p != "" && !filepath.IsAbs(string(*p)) {
+			*p = Path(filepath.Join(dir, string(*p)))
+		}
+	}
+	if t := c.TLS; t != nil {
+		fix(&t.Certificate)
+		fix(&t.Key)
+		fix(&t.ClientCA)
+	}
+	for i := range c.Listen {
+		fix((*Path)(&c.Listen[i].Path))
+	}
+	fix((*Path)(&c.Admin.Path))
+	if t := c.TSA; t != nil {
+		fix(&t.Chain)
+		fix((*Path)(&t.Key.Path))
+		fix((*Path)(&t.Key.PassphraseFile))
+	}
+}
+
+// complete fills in the defaults that do not weaken anything.
+func (c *Config) complete() {
+	if len(c.Listen) == 0 {
+		c.Listen = []Address{defaultListen}
+	}
+	for i := range c.Listen {
+		if c.Listen[i].Scheme == SchemeDefault {
+			c.Listen[i].Scheme = SchemeHTTP
+			if c.TLS != nil {
+				c.Listen[i].Scheme = SchemeHTTPS
+			}
+		}
+	}
+	if c.Admin == (AdminAddress{}) {
+		c.Admin = defaultAdmin
+	}
+	if c.Log.Format == "" {
+		c.Log.Format = LogJSON
+	}
+	if c.HTTP.RequestIDHeader == "" {
+		c.HTTP.RequestIDHeader = "X-Request-Id"
+	}
+	c.HTTP.RequestIDHeader = http.CanonicalHeaderKey(c.HTTP.RequestIDHeader)
+	if c.HTTP.CORS == nil {
+		on := true
+		c.HTTP.CORS = &on
+	}
+}
+
+// Check completes and checks a configuration that did not come from a file,
+// such as that of the flags of another command; name is for errors.
+func (c *Config) Check(name string) error {
+	k := checker{file: name, tree: new(yaml.Node)}
+	k.config(c)
+	return errors.Join(k.found...)
+}
+
+// A checker collects what is wrong with a configuration that could be read.
+type checker struct {
+	file  string
+	tree  *yaml.Node
+	found []error
+}
+
+func (k *checker) add(key, format string, args ...any) {
+	k.found = append(k.found, &Error{File: k.file, Line: line(k.tree, key), Key: key, Err: fmt.Errorf(format, args...)})
+}
+
+// line returns the line of a key, or of the closest thing above it that is
+// there, 0 for none.
+func line(node *yaml.Node, key string) int {
+	for node.Kind == yaml.DocumentNode && len(node.Content) == 1 {
+		node = node.Content[0]
+	}
+	at := 0
+	for part := range strings.SplitSeq(key, ".") {
+		found := false
+		for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
+			if node.Content[i].Value == part {
+				at, node, found = node.Content[i].Line, node.Content[i+1], true
+				break
+			}
+		}
+		if !found {
+			break
+		}
+	}
+	return at
+}
+
+func (k *checker) config(c *Config) {
+	c.complete()
+	seen := map[Address]bool{}
+	for _, a := range c.Listen {
+		if a.Scheme == SchemeHTTPS && c.TLS == nil {
+			k.add("listen", "%s is https and there is no tls section", a.Listen())
+		}
+		if seen[a] && a.Port != "0" {
+			k.add("listen", "%s is there twice", a.Listen())
+		}
+		seen[a] = true
+	}
+	if t := c.TLS; t != nil {
+		if t.Certificate == "" {
+			k.add("tls.certificate", "required")
+		}
+		if t.Key == "" {
+			k.add("tls.key", "required")
+		}
+	}
+	for _, limit := range []struct {
+		key string
+		n   int
+	}{{"concurrency", c.Limits.Concurrency}, {"queue", c.Limits.Queue}, {"connections", c.Limits.Connections}} {
+		if limit.n < 0 {
+			k.add("limits."+limit.key, "%d is negative", limit.n)
+		}
+	}
+	if h := c.HTTP.RequestIDHeader; strings.Trim(h, headerLetters) != "" {
+		k.add("http.request-id-header", "%q is not the name of a header", h)
+	}
+	if c.TSA == nil {
+		k.add("tsa", "required: there is nothing to serve")
+		return
+	}
+	k.tsa(c.TSA)
+}
+
+const headerLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+func (k *checker) tsa(t *TSA) {
+	if t.Policy.IsZero() {
+		k.add("tsa.policy", "required: the object identifier of your policy")
+	}
+	switch {
+	case t.Key.IsZero():
+		k.add("tsa.key", "required: a key such as file:/etc/fencepost/tsa.key")
+	case t.Key.InMemory():
+		if t.Chain != "" {
+			k.add("tsa.chain", "a key in memory has its chain made with it")
+		}
+	case t.Key.Scheme != signer.SchemeFile:
+		k.add("tsa.key", "keys of the scheme %s are not built in yet; there are file and memory", t.Key.Scheme)
+	case t.Chain == "":
+		k.add("tsa.chain", "required: the certificate chain of the key")
+	}
+	switch {
+	case t.Clock == nil:
+		if !t.Key.InMemory() {
+			k.add("tsa.clock", "required: a key that others trust needs a clock that someone vouches for")
+		}
+	case t.Clock.Source == ClockSystem && t.Clock.Bound == 0:
+		k.add("tsa.clock.bound", "required: the greatest error of the system clock")
+	case t.Clock.Source == ClockKernel && t.Clock.Bound != 0:
+		k.add("tsa.clock.bound", "the kernel states its own bound")
+	case t.Clock.Source == ClockKernel && runtime.GOOS != "linux":
+		k.add("tsa.clock.source", "the kernel of %s does not tell how good its clock is", runtime.GOOS)
+	case t.Clock.Source == "":
+		k.add("tsa.clock.source", "required: kernel or system")
+	}
+	if t.Digest.Hash != 0 && strings.HasPrefix(t.Digest.String(), "SHA3") {
+		k.add("tsa.digest", "not one of sha256, sha384, sha512")
+	}
+}

@@ -1,0 +1,245 @@
+package config
+
+import (
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/signer"
+	"github.com/fencepost-tsa/fencepost/tsphttp"
+)
+
+// Each kind of value reads itself from the text of a YAML scalar, so that an
+// object identifier such as 1.2 is not a number on the way.
+
+// scalar returns the text of a node that must be a plain value.
+func scalar(node *yaml.Node) (string, error) {
+	if node.Kind != yaml.ScalarNode || node.Tag == "!!null" {
+		return "", fmt.Errorf("line %d: a single value is needed", node.Line)
+	}
+	return node.Value, nil
+}
+
+// decode reads a node with parse and puts the line in front of its error.
+func decode[T any](node *yaml.Node, into *T, parse func(string) (T, error)) error {
+	text, err := scalar(node)
+	if err != nil {
+		return err
+	}
+	v, err := parse(text)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", node.Line, err)
+	}
+	*into = v
+	return nil
+}
+
+// Duration is a span of time, written as Go does.
+type Duration time.Duration
+
+// UnmarshalYAML reads a positive duration.
+func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, d, func(text string) (Duration, error) {
+		v, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a duration such as 300ms, 10s or 2m", text)
+		}
+		if v <= 0 {
+			return 0, fmt.Errorf("%s is not a positive duration", text)
+		}
+		return Duration(v), nil
+	})
+}
+
+// Size is a number of bytes.
+type Size int64
+
+// UnmarshalYAML reads a positive size.
+func (s *Size) UnmarshalYAML(node *yaml.Node) error { return decode(node, s, ParseSize) }
+
+// ParseSize reads a size such as 4096, 64KiB, 1MiB or 1MB.
+func ParseSize(text string) (Size, error) {
+	number, unit := text, int64(1)
+	for _, u := range []struct {
+		suffix string
+		bytes  int64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}} {
+		if n, ok := strings.CutSuffix(text, u.suffix); ok {
+			number, unit = strings.TrimSpace(n), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > (1<<62)/unit {
+		return 0, fmt.Errorf("%q is not a size such as 4096, 64KiB or 1MiB", text)
+	}
+	return Size(n * unit), nil
+}
+
+// UnmarshalYAML reads an address.
+func (a *Address) UnmarshalYAML(node *yaml.Node) error { return decode(node, a, ParseAddress) }
+
+// ParseAddress reads an address: [http://|https://]HOST:PORT or unix:PATH. The
+// host is an IP address or localhost: a name that resolves to something else
+// tomorrow is no address to listen on.
+func ParseAddress(text string) (Address, error) {
+	var a Address
+	rest := text
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		path = strings.TrimPrefix(path, "//")
+		if path == "" {
+			return a, fmt.Errorf("%q names no socket", text)
+		}
+		return Address{Scheme: SchemeUnix, Path: path}, nil
+	}
+	if scheme, after, ok := strings.Cut(text, "://"); ok {
+		a.Scheme, rest = Scheme(scheme), after
+		if a.Scheme != SchemeHTTP && a.Scheme != SchemeHTTPS {
+			return a, fmt.Errorf("%q: the scheme is not http, https or unix", text)
+		}
+	}
+	host, port, err := net.SplitHostPort(rest)
+	if err != nil {
+		return a, fmt.Errorf("%q is not an address such as 127.0.0.1:3000", text)
+	}
+	if host == "" {
+		return a, fmt.Errorf("%q has no host; all interfaces are 0.0.0.0 or [::]", text)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "localhost" {
+		return a, fmt.Errorf("%q: the host is neither an IP address nor localhost", text)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return a, fmt.Errorf("%q: the port is not a number below 65536", text)
+	}
+	a.Host, a.Port = host, port
+	return a, nil
+}
+
+// Network is the first argument of net.Listen.
+func (a Address) Network() string {
+	if a.Scheme == SchemeUnix {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// Listen is the second argument of net.Listen.
+func (a Address) Listen() string {
+	if a.Scheme == SchemeUnix {
+		return a.Path
+	}
+	return net.JoinHostPort(a.Host, a.Port)
+}
+
+// UnmarshalYAML reads an address or "off".
+func (a *AdminAddress) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, a, ParseAdminAddress)
+}
+
+// ParseAdminAddress reads an address, or "off".
+func ParseAdminAddress(text string) (AdminAddress, error) {
+	if text == "off" {
+		return AdminAddress{Off: true}, nil
+	}
+	a, err := ParseAddress(text)
+	if err == nil && a.Scheme == SchemeHTTPS {
+		err = fmt.Errorf("%q: the administrative listener is plain http", text)
+	}
+	return AdminAddress{Address: a}, err
+}
+
+// choice reads one of a closed set of words.
+func choice[T any](what string, words []string, values []T) func(string) (T, error) {
+	return func(text string) (T, error) {
+		for i, w := range words {
+			if w == text {
+				return values[i], nil
+			}
+		}
+		var zero T
+		return zero, fmt.Errorf("%q is not a %s: %s", text, what, strings.Join(words, ", "))
+	}
+}
+
+// UnmarshalYAML reads json or text.
+func (f *LogFormat) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, f, choice("log format", []string{"json", "text"}, []LogFormat{LogJSON, LogText}))
+}
+
+// UnmarshalYAML reads a level.
+func (l *LogLevel) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, l, choice("log level", []string{"debug", "info", "warn", "error"},
+		[]LogLevel{{slog.LevelDebug}, {slog.LevelInfo}, {slog.LevelWarn}, {slog.LevelError}}))
+}
+
+// UnmarshalYAML reads rfc3161 or json.
+func (f *RefusalFormat) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, f, choice("refusal format", []string{"rfc3161", "json"},
+		[]RefusalFormat{{tsphttp.RefusalRFC3161}, {tsphttp.RefusalJSON}}))
+}
+
+// UnmarshalYAML reads leaf, chain or full.
+func (i *Include) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, i, choice("choice of certificates", []string{"leaf", "chain", "full"},
+		[]Include{{authority.IncludeLeaf}, {authority.IncludeChain}, {authority.IncludeRoot}}))
+}
+
+// UnmarshalYAML reads kernel or system.
+func (s *ClockSource) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, s, choice("clock", []string{"kernel", "system"}, []ClockSource{ClockKernel, ClockSystem}))
+}
+
+// UnmarshalYAML reads the name of a hash.
+func (h *Hash) UnmarshalYAML(node *yaml.Node) error { return decode(node, h, ParseHash) }
+
+// ParseHash reads the name of a hash that is strong enough for a timestamp.
+func ParseHash(text string) (Hash, error) {
+	return choice("hash", []string{"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"},
+		[]Hash{{crypto.SHA256}, {crypto.SHA384}, {crypto.SHA512}, {crypto.SHA3_256}, {crypto.SHA3_384}, {crypto.SHA3_512}})(text)
+}
+
+// UnmarshalYAML reads a dotted object identifier.
+func (o *OID) UnmarshalYAML(node *yaml.Node) error { return decode(node, o, ParseOID) }
+
+// maxOID is the longest object identifier, in characters: room for a UUID arc
+// and then some. Each is written into every token.
+const maxOID = 256
+
+// ParseOID reads a dotted object identifier.
+func ParseOID(text string) (OID, error) {
+	if len(text) > maxOID {
+		return OID{}, fmt.Errorf("an object identifier of %d characters is too long", len(text))
+	}
+	oid, err := x509.ParseOID(text)
+	if err != nil {
+		return OID{}, fmt.Errorf("%q is not an object identifier such as 1.3.6.1.4.1.99999.1", text)
+	}
+	return OID{oid}, nil
+}
+
+// UnmarshalYAML reads the URI of a key.
+func (u *KeyURI) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, u, func(text string) (KeyURI, error) {
+		uri, err := signer.ParseURI(text)
+		return KeyURI{uri}, err
+	})
+}
+
+// UnmarshalYAML reads the name of a file.
+func (p *Path) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, p, func(text string) (Path, error) {
+		if text == "" || strings.ContainsRune(text, 0) {
+			return "", fmt.Errorf("%q is not the name of a file", text)
+		}
+		return Path(text), nil
+	})
+}
