@@ -23,20 +23,21 @@ var library = map[string]string{
 	"internal/oid":      "",
 	"internal/der":      "internal/oid",
 	"internal/cms":      "internal/der internal/oid",
+	"internal/pkup":     "",
 	"tsp":               "internal/cms internal/der internal/oid",
 	"clock":             "",
-	"verify":            "tsp internal/cms internal/der internal/oid",
+	"verify":            "tsp internal/cms internal/der internal/oid internal/pkup",
 	"tsphttp":           "tsp verify",
 	"signer":            "internal/oid",
 	"signer/signertest": "signer",
-	"pki":               "internal/oid",
+	"pki":               "internal/oid internal/pkup",
 	"pki/pkitest":       "pki",
-	"authority":         "tsp verify clock internal/cms internal/der internal/oid",
+	"authority":         "tsp verify clock internal/cms internal/der internal/oid internal/pkup",
 	"tsp/tsptest":       "tsp authority tsphttp signer pki pki/pkitest internal/cms internal/der internal/oid",
 }
 
 // groundFloor packages compute. They do no I/O and write no log.
-var groundFloor = []string{"internal/oid", "internal/der", "internal/cms", "tsp", "verify"}
+var groundFloor = []string{"internal/oid", "internal/der", "internal/cms", "internal/pkup", "tsp", "verify"}
 
 // forbiddenBelow names what the ground floor must not import.
 var forbiddenBelow = []string{"net", "net/http", "os", "os/exec", "log", "log/slog"}
