@@ -1,0 +1,227 @@
+package verify
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/fencepost-tsa/fencepost/internal/cms"
+	"github.com/fencepost-tsa/fencepost/internal/oid"
+	"github.com/fencepost-tsa/fencepost/tsp"
+)
+
+// maxIntermediates bounds the certificates of a token that are parsed to build
+// a chain. Only those are that the name of an issuer leads to; cross-signed
+// authorities have up to four. Each costs time and memory, and each pair of
+// them with matching names a signature (crypto/x509 ends at 100).
+const maxIntermediates = 16
+
+// maxChains bounds the chains to one signer that are looked at.
+const maxChains = 16
+
+// A chooser finds a chain from the signer to a root that passes everything
+// asked of it. There can be several, by way of cross-certificates.
+type chooser struct {
+	policy  *Policy
+	token   *tsp.Token
+	attrs   *signedAttributes
+	leaf    *signer
+	genTime time.Time
+	now     time.Time
+	work    *work
+}
+
+func (c *chooser) choose() ([]*x509.Certificate, error) {
+	for _, chain := range c.policy.Cache.chains(c.leaf.sum) {
+		if c.available(chain) && c.validAt(chain) && c.accept(chain) == nil {
+			return chain, nil
+		}
+	}
+	chains, err := c.build()
+	if err != nil {
+		return nil, err
+	}
+	c.policy.Cache.add(c.leaf, chains)
+	var first error
+	for _, chain := range chains {
+		err := c.accept(chain)
+		if err == nil {
+			return chain, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// build returns the chains to roots of the policy that are valid at the
+// token's time for timestamping (RFC 3161, appendix B; RFC 5280, 6).
+func (c *chooser) build() ([][]*x509.Certificate, error) {
+	roots, intermediates := c.pools()
+	pools := [2]*x509.CertPool{x509.NewCertPool(), x509.NewCertPool()}
+	for i, list := range [2][]*x509.Certificate{roots, intermediates} {
+		for _, cert := range list {
+			pools[i].AddCert(cert)
+		}
+	}
+	chains, err := c.leaf.cert.Verify(x509.VerifyOptions{
+		Roots:         pools[0],
+		Intermediates: pools[1],
+		// At the token's time, neither now nor at the signingTime attribute.
+		CurrentTime: c.genTime,
+		// Also asked of every CA that names its purposes.
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping},
+	})
+	if err != nil {
+		return nil, c.explain(err, roots, intermediates)
+	}
+	chains = chains[:min(len(chains), maxChains)]
+	strong := slices.DeleteFunc(slices.Clone(chains), func(chain []*x509.Certificate) bool { return weakest(chain) != "" })
+	if len(strong) == 0 {
+		return nil, fail(ReasonUntrusted, "the only chain has a key that is %s", weakest(chains[0]))
+	}
+	return strong, nil
+}
+
+// pools returns the certificates that the names of issuers lead to, from the
+// signer up: roots from the policy only, intermediates from policy and token.
+func (c *chooser) pools() (roots, intermediates []*x509.Certificate) {
+	p := c.policy
+	names := make([]certNames, len(c.token.Certificates))
+	for i, der := range c.token.Certificates {
+		if len(der) <= maxCertificate {
+			names[i], _ = skim(der)
+		}
+	}
+	for _, root := range p.Roots {
+		if root.Equal(c.leaf.cert) {
+			roots = append(roots, root)
+		}
+	}
+	parsed := 0
+	wanted := [][]byte{c.leaf.cert.RawIssuer}
+	for i := 0; i < len(wanted); i++ {
+		want := wanted[i]
+		found := func(cert *x509.Certificate) {
+			// No key is used before its length is known.
+			if key, ok := cert.PublicKey.(*rsa.PublicKey); cert.Equal(c.leaf.cert) || ok && key.N.BitLen() > maxRSABits {
+				return
+			}
+			intermediates = append(intermediates, cert)
+			if !slices.ContainsFunc(wanted, func(w []byte) bool { return bytes.Equal(w, cert.RawIssuer) }) {
+				wanted = append(wanted, cert.RawIssuer)
+			}
+		}
+		for _, root := range p.Roots {
+			if bytes.Equal(root.RawSubject, want) {
+				roots = append(roots, root)
+			}
+		}
+		for _, cert := range p.Intermediates {
+			if bytes.Equal(cert.RawSubject, want) {
+				found(cert)
+			}
+		}
+		for j, der := range c.token.Certificates {
+			if parsed == maxIntermediates || names[j].subject == nil || !bytes.Equal(names[j].subject, want) {
+				continue
+			}
+			parsed++
+			c.work.parsed++
+			if cert, err := x509.ParseCertificate(der); err == nil {
+				found(cert)
+			}
+		}
+	}
+	return roots, intermediates
+}
+
+// explain gives the error of crypto/x509 its reason.
+func (c *chooser) explain(err error, roots, intermediates []*x509.Certificate) error {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return checkWindow(invalid.Cert, c.genTime)
+	}
+	var unknown x509.UnknownAuthorityError
+	if !errors.As(err, &unknown) {
+		return failed(ReasonUntrusted, err, "no acceptable chain to a root")
+	}
+	if len(roots) == 0 {
+		return failed(ReasonUntrusted, err, "no chain from %s to a root of the policy", subject(c.leaf.cert))
+	}
+	// The names lead to a root, so something on the way did not hold.
+	for _, cert := range slices.Concat(intermediates, roots) {
+		if err := checkWindow(cert, c.genTime); err != nil {
+			return err
+		}
+	}
+	return failed(ReasonUntrusted, err, "no chain from %s to a root of the policy", subject(c.leaf.cert))
+}
+
+// weakest says what is wrong with the weakest key of a chain, "" if nothing is.
+func weakest(chain []*x509.Certificate) string {
+	for _, cert := range chain {
+		if fault := keyFault(cert.PublicKey); fault != "" {
+			return fault
+		}
+	}
+	return ""
+}
+
+// available reports whether the chain could be built from what this policy
+// trusts and this token brings, so that a cache gives the verdict that there
+// would be without it.
+func (c *chooser) available(chain []*x509.Certificate) bool {
+	last := len(chain) - 1
+	if !holds(c.policy.Roots, chain[last]) {
+		return false
+	}
+	for i := 1; i < last; i++ {
+		if !holds(c.policy.Intermediates, chain[i]) &&
+			!slices.ContainsFunc(c.token.Certificates, func(der []byte) bool { return bytes.Equal(der, chain[i].Raw) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func holds(list []*x509.Certificate, cert *x509.Certificate) bool {
+	return slices.Contains(list, cert) || slices.ContainsFunc(list, cert.Equal)
+}
+
+func (c *chooser) validAt(chain []*x509.Certificate) bool {
+	return !slices.ContainsFunc(chain, func(cert *x509.Certificate) bool { return !inWindow(cert, c.genTime) })
+}
+
+// accept checks what a chain has to pass besides being valid.
+func (c *chooser) accept(chain []*x509.Certificate) error {
+	for _, ids := range [][]cms.ESSCertID{c.attrs.v2, c.attrs.v1} {
+		for i := 1; i < len(ids); i++ {
+			// RFC 5035, 5.4.1: certificates after the first limit those that
+			// validation uses. As in OpenSSL, each must be in the chain.
+			if !slices.ContainsFunc(chain[1:], func(cert *x509.Certificate) bool { return named(&ids[i], cert) }) {
+				return fail(ReasonSigningCertificate, "certificate %d of the signed attribute is not in the chain", i+1)
+			}
+		}
+	}
+	for i, cert := range chain[:len(chain)-1] {
+		if err := c.checkRevocation(cert, chain[i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named reports whether an identifier in a signed attribute is that of cert.
+func named(id *cms.ESSCertID, cert *x509.Certificate) bool {
+	if !oid.Strong(id.Hash) && id.Hash != crypto.SHA1 || !bytes.Equal(hashSum(id.Hash, cert.Raw), id.Digest) {
+		return false
+	}
+	names, ok := skim(cert.Raw)
+	return ok && names.matches(id)
+}
