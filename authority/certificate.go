@@ -43,6 +43,26 @@ func checkChain(chain []*x509.Certificate) error {
 	return nil
 }
 
+// verifyChain builds the chain as a verifier does at a time when all of it is
+// valid (EN 319 421, TIS-7.6.4-05), which also looks at path lengths, name
+// constraints, nested extended key usages and critical extensions.
+func verifyChain(chain []*x509.Certificate, at time.Time) error {
+	opts := x509.VerifyOptions{
+		Roots:         x509.NewCertPool(),
+		Intermediates: x509.NewCertPool(),
+		CurrentTime:   at,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping},
+	}
+	opts.Roots.AddCert(chain[len(chain)-1])
+	for _, c := range chain {
+		opts.Intermediates.AddCert(c)
+	}
+	if _, err := chain[0].Verify(opts); err != nil {
+		return fmt.Errorf("chain: %w", err)
+	}
+	return nil
+}
+
 // checkLeaf checks what RFC 3161, 2.3 demands of a TSA's certificate.
 func checkLeaf(c *x509.Certificate) error {
 	if c.IsCA {

@@ -1,28 +1,38 @@
 package authority
 
 import (
-	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
-	"github.com/fencepost-tsa/fencepost/internal/der"
-	"github.com/fencepost-tsa/fencepost/internal/oid"
 	"github.com/fencepost-tsa/fencepost/tsp"
+	"github.com/fencepost-tsa/fencepost/verify"
 )
 
 // A checker looks at new tokens as a client would, before they are released.
 type checker struct {
-	scheme scheme
+	policy verify.Policy
 	every  uint64        // one in so many is checked
 	count  atomic.Uint64 // tokens so far
 	failed atomic.Bool   // from then on all are checked
 }
 
-func newChecker(s Signer, sch scheme, chain []*x509.Certificate, every int) *checker {
-	c := &checker{scheme: sch, every: DefaultCheckEvery}
+func newChecker(s Signer, chain []*x509.Certificate, policies []policy, every int) *checker {
+	c := &checker{
+		policy: verify.Policy{
+			Roots:         chain[len(chain)-1:],
+			Intermediates: chain,
+			Certificate:   chain[0],
+			Cache:         new(verify.ChainCache),
+		},
+		every: DefaultCheckEvery,
+	}
+	for i := range policies {
+		c.policy.Policies = append(c.policy.Policies, policies[i].id)
+	}
 	if every > 0 {
 		c.every = uint64(every)
 	}
@@ -34,41 +44,39 @@ func newChecker(s Signer, sch scheme, chain []*x509.Certificate, every int) *che
 }
 
 // check checks a response to req, or lets it pass when it is not in the sample.
-func (c *checker) check(reply []byte, req *tsp.Request) error {
+func (c *checker) check(reply []byte, req *tsp.Request, out *tsp.Outcome) error {
 	if n := c.count.Add(1) - 1; n%c.every != 0 && !c.failed.Load() {
 		return nil
 	}
-	err := c.verify(reply, req)
+	err := c.verify(reply, req, out)
 	if err != nil {
 		c.failed.Store(true)
 	}
 	return err
 }
 
-func (c *checker) verify(reply []byte, req *tsp.Request) error {
+func (c *checker) verify(reply []byte, req *tsp.Request, out *tsp.Outcome) error {
 	r, err := tsp.ParseResponse(reply)
 	if err != nil {
 		return err
 	}
-	if r.Token == nil {
-		return errors.New("no token")
+	p := c.policy
+	// The time in the token is that of the authority's clock, which has been
+	// judged, and may be another than the machine's.
+	p.Now = func() time.Time { return out.GenTime }
+	stamp, err := p.Response(r, req)
+	if err != nil {
+		return err
 	}
-	info, signer := r.Token.UnverifiedInfo, &r.Token.Signer
-	if !info.Imprint.Equal(req.Imprint) || !info.Nonce.Equal(req.Nonce) {
-		return errors.New("the token does not answer the request")
-	}
-	want := der.Make(der.TagOctetString, c.scheme.appendSum(nil, r.Token.Content()))
-	for _, attr := range signer.SignedAttributes {
-		if oid.Is(attr.Type, oid.MessageDigest) && !bytes.Equal(attr.Values[0], want) {
-			return fmt.Errorf("messageDigest is wrong")
-		}
-	}
-	message := signer.RawSignedAttributes
-	if !c.scheme.pure {
-		message = c.scheme.appendSum(nil, message)
-	}
-	if !c.scheme.verify(message, signer.Signature) {
-		return errors.New("the signature is wrong")
+	switch {
+	case !stamp.Serial.Equal(out.Serial), !stamp.Time.Equal(out.GenTime), !stamp.Policy.Equal(out.Policy):
+		return fmt.Errorf("the token says serial number %v, %v, policy %v, and not what was written into it", stamp.Serial, stamp.Time, stamp.Policy)
+	case !stamp.HasAccuracy || stamp.Accuracy != out.Accuracy:
+		return fmt.Errorf("the token promises %v, not %v", stamp.Accuracy, out.Accuracy)
+	case !stamp.Nonce.Equal(req.Nonce):
+		return errors.New("the token has a nonce that was not asked for")
+	case !req.CertReq && len(r.Token.Certificates) > 0: // RFC 3161, 2.4.1
+		return errors.New("the token has certificates that were not asked for")
 	}
 	return nil
 }

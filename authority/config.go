@@ -180,6 +180,9 @@ func newAuthority(cfg Config) (*Authority, error) {
 	if a.window, err = newWindow(a.chain); err != nil {
 		return nil, err
 	}
+	if err := verifyChain(a.chain, a.window.notBefore); err != nil {
+		return nil, err
+	}
 	if a.scheme, err = newScheme(a.chain[0].PublicKey, cfg.Digest); err != nil {
 		return nil, err
 	}
@@ -195,7 +198,7 @@ func newAuthority(cfg Config) (*Authority, error) {
 	}
 	a.template = newTemplate(a.chain[0], a.scheme, certs)
 	a.template.setOptions(a.accuracy, cfg.TSAName)
-	a.checker = newChecker(cfg.Signer, a.scheme, a.chain, cfg.CheckEvery)
+	a.checker = newChecker(cfg.Signer, a.chain, a.policies, cfg.CheckEvery)
 	ctx, cancel := context.WithTimeout(context.Background(), selfTest)
 	defer cancel()
 	if err := a.scheme.prove(ctx, a.signer); err != nil {

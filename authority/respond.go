@@ -71,7 +71,7 @@ func (a *Authority) issue(ctx context.Context, request []byte, out *tsp.Outcome)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.checker.check(reply, req); err != nil {
+	if err := a.checker.check(reply, req, out); err != nil {
 		return nil, systemFailure(fmt.Errorf("authority: the new token is wrong and was kept back: %w", err))
 	}
 	if err := ctx.Err(); err != nil {
