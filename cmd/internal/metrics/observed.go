@@ -1,0 +1,78 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fencepost-tsa/fencepost/clock"
+)
+
+// askTimeout bounds what is asked while someone waits for the metrics.
+const askTimeout = 2 * time.Second
+
+// An observed collector asks when someone looks: the clock, the certificates,
+// readiness.
+type observed struct {
+	cfg                                                    Config
+	daysLeft, notBefore, notAfter, ready, state, bound, at *prometheus.Desc
+}
+
+func newObserved(cfg Config) *observed {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &observed{
+		cfg:       cfg,
+		daysLeft:  desc("timestamp_authority_certificate_valid_days_remaining", "Days until the first certificate of the chain, or the private key, expires."),
+		notBefore: desc("fencepost_certificate_not_before_timestamp_seconds", "Since when tokens may be issued with the current chain."),
+		notAfter:  desc("fencepost_certificate_not_after_timestamp_seconds", "Until when tokens may be issued with the current chain."),
+		ready:     desc("fencepost_ready", "1 if a good request would be granted now, else 0."),
+		state:     desc("fencepost_clock_state", "1 for the state that the clock is in, 0 for the others.", "state"),
+		bound:     desc("fencepost_clock_error_bound_seconds", "Greatest error of the clock; absent while it is unknown."),
+		at:        desc("fencepost_clock_timestamp_seconds", "What the clock says; absent while it is unknown."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (o *observed) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{o.daysLeft, o.notBefore, o.notAfter, o.ready, o.state, o.bound, o.at} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (o *observed) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	notBefore, notAfter := o.cfg.Window()
+	reading, err := o.cfg.Clock.Now(ctx)
+	now := reading.Time
+	if err != nil {
+		reading.State, now = clock.StateUnknown, time.Now()
+	}
+	gauge(o.daysLeft, notAfter.Sub(now).Hours()/24)
+	gauge(o.notBefore, seconds(notBefore))
+	gauge(o.notAfter, seconds(notAfter))
+	gauge(o.ready, truth(o.cfg.Ready(ctx) == nil))
+	for s := clock.StateUnknown; s <= clock.StateSynchronised; s++ {
+		gauge(o.state, truth(s == reading.State), s.String())
+	}
+	if reading.State != clock.StateUnknown {
+		gauge(o.bound, reading.Bound.Seconds())
+		gauge(o.at, seconds(reading.Time))
+	}
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
