@@ -123,7 +123,7 @@ const (
 	// today.
 	minRSABits = 2048
 
-	// maxRSABits keeps a signature below a tenth of a second; no one uses
+	// maxRSABits keeps a signature at about a tenth of a second; no one uses
 	// longer keys, and RFC 8017 sets no limit.
 	maxRSABits = 8192
 )

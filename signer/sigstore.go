@@ -43,28 +43,28 @@ func decryptSigstore(data []byte, cfg Config) ([]byte, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&s); err != nil {
-		return nil, fmt.Errorf("Sigstore key: %w", err)
+		return nil, fmt.Errorf("sigstore key: %w", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("Sigstore key: trailing data")
+		return nil, errors.New("sigstore key: trailing data")
 	}
 	var key [32]byte
 	var nonce [24]byte
 	switch {
 	case s.KDF.Name != sealedKDF:
-		return nil, fmt.Errorf("Sigstore key: key derivation %.40q; want %q", s.KDF.Name, sealedKDF)
+		return nil, fmt.Errorf("sigstore key: key derivation %.40q; want %q", s.KDF.Name, sealedKDF)
 	case s.Cipher.Name != sealedCipher:
-		return nil, fmt.Errorf("Sigstore key: cipher %.40q; want %q", s.Cipher.Name, sealedCipher)
+		return nil, fmt.Errorf("sigstore key: cipher %.40q; want %q", s.Cipher.Name, sealedCipher)
 	case len(s.KDF.Salt) > maxSalt:
-		return nil, fmt.Errorf("Sigstore key: salt of %d bytes; want at most %d", len(s.KDF.Salt), maxSalt)
+		return nil, fmt.Errorf("sigstore key: salt of %d bytes; want at most %d", len(s.KDF.Salt), maxSalt)
 	case len(s.Cipher.Nonce) != len(nonce):
-		return nil, fmt.Errorf("Sigstore key: nonce of %d bytes; want %d", len(s.Cipher.Nonce), len(nonce))
+		return nil, fmt.Errorf("sigstore key: nonce of %d bytes; want %d", len(s.Cipher.Nonce), len(nonce))
 	case len(s.Ciphertext) <= secretbox.Overhead:
-		return nil, errors.New("Sigstore key: ciphertext is too short")
+		return nil, errors.New("sigstore key: ciphertext is too short")
 	}
 	cost := scryptCost{s.KDF.Params.N, s.KDF.Params.R, s.KDF.Params.P}
 	if err := cost.check(); err != nil {
-		return nil, fmt.Errorf("Sigstore key: %w", err)
+		return nil, fmt.Errorf("sigstore key: %w", err)
 	}
 	passphrase, err := cfg.passphrase()
 	if err != nil {
@@ -72,7 +72,7 @@ func decryptSigstore(data []byte, cfg Config) ([]byte, error) {
 	}
 	derived, err := cost.key(passphrase, s.KDF.Salt, len(key))
 	if err != nil {
-		return nil, fmt.Errorf("Sigstore key: %w", err)
+		return nil, fmt.Errorf("sigstore key: %w", err)
 	}
 	copy(key[:], derived)
 	copy(nonce[:], s.Cipher.Nonce)

@@ -115,7 +115,7 @@ func checkPublic(ctx context.Context, s signer.Signer) error {
 		return fmt.Errorf("sign: %w", err)
 	}
 	if !sameKey(first, s.Public()) {
-		return errors.New("Public returned two different keys")
+		return errors.New("two calls of Public returned different keys")
 	}
 	after, err := x509.MarshalPKIXPublicKey(s.Public())
 	if err != nil || !bytes.Equal(before, after) {
@@ -221,7 +221,7 @@ func checkDigestUnchanged(ctx context.Context, s signer.Signer) error {
 		return fmt.Errorf("sign: %w", err)
 	}
 	if !bytes.Equal(buffer, whole) {
-		return errors.New("Sign changed the digest, or what stands behind it")
+		return errors.New("the digest, or what stands behind it, was changed")
 	}
 	kept := bytes.Clone(first)
 	clear(buffer)
@@ -289,7 +289,7 @@ func checkConcurrency(ctx context.Context, s signer.Signer) error {
 			case err != nil:
 				failures[i] = fmt.Errorf("sign: %w", err)
 			case !sameKey(pub, s.Public()):
-				failures[i] = errors.New("Public returned two different keys")
+				failures[i] = errors.New("two calls of Public returned different keys")
 			default:
 				failures[i] = verify(pub, digest, signature, hash)
 			}

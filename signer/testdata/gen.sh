@@ -1,8 +1,10 @@
 #!/bin/sh
 # Makes the key files of this folder with OpenSSL 3.0 and with the library that
-# Cosign writes its keys with. They are test keys: "PRIVATE KEY" is written
+# Cosign writes its keys with, and one with our own code, which OpenSSL then
+# must read. They are test keys: "PRIVATE KEY" is written
 # "TESTING KEY" in them, and the tests turn it back. The passphrase of every
-# encrypted one is "fencepost". Needs openssl, go and the module proxy.
+# encrypted one is "fencepost". Needs openssl,
+# go and the module proxy.
 set -eu
 cd "$(dirname "$0")"
 rm -f ./*.pem
@@ -106,5 +108,30 @@ EOF
 "$work/seal" p256.pem standard "ENCRYPTED SIGSTORE PRIVATE KEY" "" >p256-sigstore-emptypass.pem
 "$work/seal" rsa2048.pem standard "ENCRYPTED SIGSTORE PRIVATE KEY" fencepost >rsa2048-sigstore.pem
 "$work/seal" ed25519.pem standard "ENCRYPTED SIGSTORE PRIVATE KEY" fencepost >ed25519-sigstore.pem
+
+# What our own MarshalPEM writes, judged by openssl.
+cat >"$work/write.go" <<'EOF'
+package main
+
+import (
+	"os"
+
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+func main() {
+	key, err := signer.ReadFile("p256.pem", signer.Config{})
+	if err != nil {
+		panic(err)
+	}
+	out, err := signer.MarshalPEM(key, []byte("fencepost"))
+	if err != nil {
+		panic(err)
+	}
+	os.Stdout.Write(out)
+}
+EOF
+go run "$work/write.go" >p256-written.pem
+openssl pkey -in p256-written.pem -passin $pass -pubout | cmp - p256-public.pem
 
 sed -i 's/PRIVATE KEY/TESTING KEY/' ./*.pem
