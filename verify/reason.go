@@ -1,6 +1,9 @@
 package verify
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // A Reason says which check a token did not pass. The set is closed and the
 // words are stable: they are the same in Go, in JSON, in metrics and in the
@@ -101,21 +104,12 @@ type Error struct {
 	Reason Reason
 	// Detail says for people what was found and what was expected.
 	Detail string
-	// Err is the cause, nil when there is none besides Detail.
+	// Err is the cause, nil when there is none. Detail has its text.
 	Err error
 }
 
-// Error returns the reason, the detail and the cause.
-func (e *Error) Error() string {
-	text := "verify: " + string(e.Reason)
-	if e.Detail != "" {
-		text += ": " + e.Detail
-	}
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
-	}
-	return text
-}
+// Error returns the reason and the detail.
+func (e *Error) Error() string { return "verify: " + string(e.Reason) + ": " + e.Detail }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
@@ -124,6 +118,11 @@ func fail(r Reason, format string, args ...any) error {
 	return &Error{Reason: r, Detail: fmt.Sprintf(format, args...)}
 }
 
+// failed is fail with a cause, whose text comes after that of format.
 func failed(r Reason, cause error, format string, args ...any) error {
-	return &Error{Reason: r, Detail: fmt.Sprintf(format, args...), Err: cause}
+	text := strings.TrimPrefix(strings.TrimPrefix(cause.Error(), "verify: "), "tsp: ")
+	if format != "" {
+		text = fmt.Sprintf(format, args...) + ": " + text
+	}
+	return &Error{Reason: r, Detail: text, Err: cause}
 }
