@@ -135,7 +135,7 @@ func (r *Rejection) Error() string {
 		b.WriteString(s.String() + ": ")
 	}
 	if r.Text != "" {
-		fmt.Fprintf(&b, "%s (%s)", r.Text, r.Info)
+		fmt.Fprintf(&b, "%s (%s)", r.Text, r.Info.String())
 	} else {
 		b.WriteString(r.Info.Error())
 	}
