@@ -47,10 +47,8 @@ func (e *Env) Write(f File) error {
 		_, err := e.Stdout.Write(f.Data)
 		return err
 	}
-	for _, in := range f.Inputs {
-		if same(in, f.Path) {
-			return Hint(fmt.Errorf("%s is an input, it is not overwritten", f.Path), "choose another name for the output")
-		}
+	if err := e.Vacant(f); err != nil {
+		return err
 	}
 	if f.Mode == 0 {
 		f.Mode = 0o644
@@ -58,12 +56,27 @@ func (e *Env) Write(f File) error {
 	return f.replace()
 }
 
-func (f File) replace() (err error) {
+// Vacant says whether f may take its name, for a command that wants to know
+// before it does what cannot be undone. Write asks again.
+func (e *Env) Vacant(f File) error {
+	if f.Path == "" || f.Path == "-" {
+		return nil
+	}
+	for _, in := range f.Inputs {
+		if same(in, f.Path) {
+			return Hint(fmt.Errorf("%s is an input, it is not overwritten", f.Path), "choose another name for the output")
+		}
+	}
 	if f.Existing == Keep {
 		if _, err := os.Lstat(f.Path); err == nil {
 			return &fs.PathError{Op: "create", Path: f.Path, Err: fs.ErrExist}
 		}
-	} else if st, err := os.Stat(f.Path); err == nil && !st.Mode().IsRegular() {
+	}
+	return nil
+}
+
+func (f File) replace() (err error) {
+	if st, err := os.Stat(f.Path); f.Existing == Replace && err == nil && !st.Mode().IsRegular() {
 		// A device or a pipe, such as /dev/stdout, cannot be renamed over.
 		w, err := os.OpenFile(f.Path, os.O_WRONLY, 0)
 		if err != nil {

@@ -1,0 +1,174 @@
+package timestampcmd
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/pki"
+	"github.com/fencepost-tsa/fencepost/tsp"
+	"github.com/fencepost-tsa/fencepost/verify"
+)
+
+// Limits on the files that say what to trust. A bundle of all roots of an
+// operating system has some 250 KiB; a large revocation list 30 MiB.
+const (
+	maxCertificateFile = 4 << 20
+	maxCRLFile         = 64 << 20
+)
+
+// Trust is what a person says about whom to believe. It becomes a
+// [verify.Policy].
+type Trust struct {
+	Roots         []string // files of trusted roots
+	Chain         string   // file of a chain whose last certificate is the trusted root
+	Intermediates []string // files of further certificates
+	Certificate   string   // file of the authority's own certificate
+	CommonName    string
+	Policies      []string // acceptable policies
+	CRLs          []string // files of revocation lists
+	MaxFuture     time.Duration
+	LegacyESS     bool
+}
+
+// flags defines the flags of t on cmd.
+func (t *Trust) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&t.Roots, "roots", nil, "trust the root certificates in this PEM `file`; may be repeated")
+	f.StringVar(&t.Chain, "chain", "", "trust the last certificate of the chain in this PEM `file`, and use the others")
+	f.StringArrayVar(&t.Intermediates, "intermediates", nil, "use the certificates in this PEM `file` to build the chain; may be repeated")
+	f.StringVar(&t.Certificate, "certificate", "", "accept only the authority certificate in this PEM `file`")
+	f.StringVar(&t.CommonName, "common-name", "", "accept only an authority certificate with this common `name`")
+	f.StringArrayVar(&t.CRLs, "crl", nil, "check revocation with the list in this `file` (DER or PEM); may be repeated")
+	f.DurationVar(&t.MaxFuture, "max-future", 5*time.Minute, "how far ahead of this machine's clock a timestamp may be")
+	f.BoolVar(&t.LegacyESS, "allow-legacy-esscertid-v1", false, "accept tokens that name their signer by SHA-1 only")
+}
+
+// Given reports whether t names anything to trust.
+func (t *Trust) Given() bool { return len(t.Roots) > 0 || t.Chain != "" }
+
+// Policy reads the files and returns the policy that they make.
+func (t *Trust) Policy(env *cli.Env) (verify.Policy, error) {
+	p := verify.Policy{
+		CommonName:             t.CommonName,
+		MaxFuture:              t.MaxFuture,
+		AllowLegacyESSCertIDv1: t.LegacyESS,
+		Cache:                  &verify.ChainCache{},
+	}
+	if !t.Given() {
+		return p, cli.Hint(cli.Usagef("nothing to trust: a timestamp is verified against a root certificate"),
+			"name it with --roots FILE, or a whole chain with --chain FILE")
+	}
+	for _, file := range t.Roots {
+		certs, err := ReadCertificates(env, file)
+		if err != nil {
+			return p, err
+		}
+		p.Roots = append(p.Roots, certs...)
+	}
+	if t.Chain != "" {
+		certs, err := ReadCertificates(env, t.Chain)
+		if err != nil {
+			return p, err
+		}
+		last := len(certs) - 1
+		p.Roots = append(p.Roots, certs[last])
+		p.Intermediates = append(p.Intermediates, certs[:last]...)
+	}
+	for _, file := range t.Intermediates {
+		certs, err := ReadCertificates(env, file)
+		if err != nil {
+			return p, err
+		}
+		p.Intermediates = append(p.Intermediates, certs...)
+	}
+	if t.Certificate != "" {
+		certs, err := ReadCertificates(env, t.Certificate)
+		if err != nil {
+			return p, err
+		}
+		if len(certs) != 1 {
+			return p, fmt.Errorf("%s holds %d certificates, --certificate needs one", t.Certificate, len(certs))
+		}
+		p.Certificate = certs[0]
+	}
+	for _, text := range t.Policies {
+		id, err := parseOID(text)
+		if err != nil {
+			return p, err
+		}
+		p.Policies = append(p.Policies, id)
+	}
+	if len(t.CRLs) > 0 {
+		crls, err := readCRLs(env, t.CRLs)
+		if err != nil {
+			return p, err
+		}
+		p.Revocation = crls
+	}
+	return p, nil
+}
+
+// ReadCertificates reads the certificates of a PEM or DER file, at least one.
+func ReadCertificates(env *cli.Env, file string) ([]*x509.Certificate, error) {
+	data, err := env.ReadFile(file, maxCertificateFile)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := pki.ParseCertificates(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return certs, nil
+}
+
+// readCRLs reads revocation lists, each file one in DER or some in PEM.
+func readCRLs(env *cli.Env, files []string) (*verify.CRLs, error) {
+	var lists [][]byte
+	for _, file := range files {
+		data, err := env.ReadFile(file, maxCRLFile)
+		if err != nil {
+			return nil, err
+		}
+		if len(data) > 0 && data[0] == 0x30 {
+			lists = append(lists, data)
+			continue
+		}
+		n := len(lists)
+		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+			if block.Type != "X509 CRL" {
+				return nil, fmt.Errorf("%s: PEM block is a %s, not an X509 CRL", file, block.Type)
+			}
+			lists = append(lists, block.Bytes)
+		}
+		if len(lists) == n {
+			return nil, fmt.Errorf("%s: no revocation list in it", file)
+		}
+	}
+	return verify.NewCRLs(lists...)
+}
+
+func parseOID(text string) (x509.OID, error) {
+	id, err := x509.ParseOID(text)
+	if err != nil {
+		return x509.OID{}, cli.Usagef("%q is not an object identifier such as 1.2.3.4", text)
+	}
+	return id, nil
+}
+
+// readMessage reads a request, response or token in any form.
+func readMessage(env *cli.Env, file string) (*tsp.Message, error) {
+	data, err := env.ReadFile(file, 2*tsp.MaxMessage)
+	if err != nil {
+		return nil, err
+	}
+	m, err := tsp.ParseAny(data)
+	if err != nil {
+		return nil, cli.Refused(string(verify.ReasonMalformed), fmt.Errorf("%s: %w", file, err))
+	}
+	return m, nil
+}
