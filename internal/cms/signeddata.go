@@ -155,10 +155,11 @@ func parseBody(s cryptobyte.String) (*SignedData, error) {
 	return d, nil
 }
 
-// EncapsulatedContentInfo ::= SEQUENCE {
+// parseContent reads the encapContentInfo.
 //
-//	eContentType ContentType,
-//	eContent [0] EXPLICIT OCTET STRING OPTIONAL }
+//	EncapsulatedContentInfo ::= SEQUENCE {
+//	  eContentType ContentType,
+//	  eContent [0] EXPLICIT OCTET STRING OPTIONAL }
 func (d *SignedData) parseContent(s *cryptobyte.String) error {
 	var encap, wrapper, octets cryptobyte.String
 	if !s.ReadASN1(&encap, asn1.SEQUENCE) || !der.OID(&encap, &d.ContentType) {

@@ -20,10 +20,15 @@ const maxDepth = 64
 // nesting over 64 levels and bytes after the element are errors.
 func ToDER(in []byte) ([]byte, error) {
 	changed, err := walk(in, nil)
-	if err != nil || !changed {
-		return in[:len(in):len(in)], err
+	if err != nil {
+		return nil, err
 	}
-	out := make([]byte, 0, len(in)+16)
+	if !changed {
+		return in[:len(in):len(in)], nil
+	}
+	// A definite length takes more octets than an indefinite one with its end
+	// only for contents of 64 KiB and more.
+	out := make([]byte, 0, len(in)+2*(len(in)>>16+maxDepth))
 	if _, err := walk(in, &out); err != nil {
 		return nil, err
 	}
@@ -165,6 +170,8 @@ func readHeader(in []byte) (header, error) {
 		}
 		h.indefinite = true
 		return h, nil
+	case l == 0xff: // X.690, 8.1.3.5
+		return header{}, errors.New("reserved length octet FF")
 	default:
 		n := int(l & 0x7f)
 		if len(in) < 2+n {
