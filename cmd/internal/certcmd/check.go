@@ -1,0 +1,188 @@
+package certcmd
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/inspect"
+	"github.com/fencepost-tsa/fencepost/pki"
+)
+
+// ReasonChain is the reason, in JSON, of a file that holds no chain at all.
+// Every other reason is a pki.Rule.
+const ReasonChain = "malformed"
+
+type checkOptions struct {
+	role       string
+	key        string
+	at         string
+	enforceEKU bool
+}
+
+// checkJSON is the answer of "cert check --json".
+type checkJSON struct {
+	File string `json:"file"`
+	Role string `json:"role"`
+	// Time is when the chain was asked to be valid.
+	Time time.Time `json:"time"`
+	// Fit says that no finding is an error.
+	Fit bool `json:"fit"`
+	// KeyChecked says that the leaf was compared with a key.
+	KeyChecked   bool              `json:"keyChecked"`
+	Certificates []certificateJSON `json:"certificates"`
+	Findings     []pki.Finding     `json:"findings"`
+}
+
+func newCheck(env *cli.Env) *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check CHAIN.pem",
+		Short: "Say what is wrong with a certificate chain",
+		Long: `Say what is wrong with a certificate chain, rule by rule: what breaks a standard
+(error), what a verifier in wide use refuses though the standards allow it
+(warning), and what is worth knowing (note). Each finding names its certificate
+and the clause. "-" is standard input.
+
+Whether the root is to be trusted is not decided here, and nobody is asked about
+revocation.
+
+Exit status: 0 no error was found, 1 the chain is not fit, 2 it could not be
+looked at.`,
+		Example: `  fencepost cert check chain.pem --key file:key.pem
+  fencepost cert check chain.pem --at 2030-01-01T00:00:00Z --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, env, args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.role, "role", string(pki.RoleTSA), "what the chain is for: tsa, a timestamp authority")
+	f.StringVar(&o.key, "key", "", "the `URI` of the key that the first certificate must be for, such as file:key.pem")
+	f.StringVar(&o.at, "at", "", "the `time` at which the chain must be valid, as 2030-01-31 or RFC 3339 (default now)")
+	f.BoolVar(&o.enforceEKU, "enforce-intermediate-eku", false, "demand that intermediates are limited to the role, as Sigstore's timestamp server does")
+	return cmd
+}
+
+func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error {
+	opts := pki.CheckOptions{EnforceIntermediateEKU: o.enforceEKU, Time: time.Now()}
+	var err error
+	if opts.Role, err = parseRole(o.role); err != nil {
+		return err
+	}
+	if o.at != "" {
+		if opts.Time, err = parseTime(o.at); err != nil {
+			return err
+		}
+	}
+	data, err := env.ReadFile(file, pki.MaxFileSize)
+	if err != nil {
+		return err
+	}
+	if o.key != "" {
+		key, err := openKey(cmd.Context(), env, o.key)
+		if err != nil {
+			return err
+		}
+		opts.PublicKey = key.Public()
+	}
+	chain, err := pki.ParseChain(data)
+	if err != nil {
+		return cli.Refused(ReasonChain, fmt.Errorf("%s: %w", file, err))
+	}
+	report := pki.Check(chain, opts)
+	answer := checkJSON{
+		File: file, Role: o.role, Time: opts.Time.UTC().Truncate(time.Second),
+		Fit: report.Err() == nil, KeyChecked: opts.PublicKey != nil,
+		Certificates: describeAll(chain), Findings: report.Findings,
+	}
+	if env.JSON {
+		err = env.WriteJSON(answer)
+	} else {
+		err = answer.write(env)
+	}
+	if err == nil && !answer.Fit {
+		err = cli.Silently(cli.No)
+	}
+	return err
+}
+
+// parseTime takes a day, which begins at midnight UTC, or a moment.
+func parseTime(text string) (time.Time, error) {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, cli.Usagef("--at %q is neither a day such as 2030-01-31 nor a time such as 2030-01-31T12:00:00Z", text)
+	}
+	return t, nil
+}
+
+// write draws the chain with its findings, and the verdict.
+func (a *checkJSON) write(env *cli.Env) error {
+	root := &inspect.Node{Text: fmt.Sprintf("%s: chain for %s of %s", a.File, a.Role, plural(len(a.Certificates), "certificate"))}
+	for i, c := range a.Certificates {
+		n := root.Add(fmt.Sprintf("%d %s: %s", i+1, place(i, c), c.Subject))
+		n.Add(fmt.Sprintf("%s, valid %s to %s", c.Key, day(c.NotBefore), day(c.NotAfter)))
+		a.grow(n, i)
+	}
+	a.grow(root, -1)
+	if err := root.Write(env.Stdout); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(env.Stdout, a.verdict())
+	return err
+}
+
+// grow hangs the findings on certificate i below n, -1 being those on the chain.
+func (a *checkJSON) grow(n *inspect.Node, i int) {
+	for _, f := range a.Findings {
+		if f.Certificate == i {
+			n.Add(fmt.Sprintf("%v: %s [%s; %s]", f.Severity, f.Detail, f.Rule, f.Clause))
+		}
+	}
+}
+
+func (a *checkJSON) verdict() string {
+	count := map[pki.Severity]int{}
+	for _, f := range a.Findings {
+		count[f.Severity]++
+	}
+	var found []string
+	for _, s := range []pki.Severity{pki.Error, pki.Warning, pki.Note} {
+		if n := count[s]; n > 0 {
+			found = append(found, plural(n, s.String()))
+		}
+	}
+	text := "fit"
+	if !a.Fit {
+		text = "NOT FIT"
+	}
+	text += " for " + a.Role + " at " + a.Time.Format(time.RFC3339)
+	if a.KeyChecked && !a.hasRule(pki.RuleLeafKey) {
+		text += ", with the key given"
+	}
+	if len(found) > 0 {
+		text += ": " + strings.Join(found, ", ")
+	}
+	return text
+}
+
+func (a *checkJSON) hasRule(rule pki.Rule) bool {
+	for _, f := range a.Findings {
+		if f.Rule == rule {
+			return true
+		}
+	}
+	return false
+}
+
+// plural writes "1 certificate", "2 certificates".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
