@@ -288,7 +288,6 @@ func TestClientTime(t *testing.T) {
 // TestClientNonce asks without a nonce.
 func TestClientNonce(t *testing.T) {
 	forge := tsptest.NewForge(t, pkitest.Options{})
-	_, srv := tsptest.Serve(t, tsptest.TSAConfig{Forge: forge})
 	req := newRequest(t)
 	req.Nonce = nil
 	for path, want := range map[string]func(error) bool{
@@ -297,6 +296,7 @@ func TestClientNonce(t *testing.T) {
 		"/stale-time": is[*tsphttp.TimeError](nil),
 		"/replay":     reason(verify.ReasonNonce), // an answer made for a request with nonce
 	} {
+		_, srv := tsptest.Serve(t, tsptest.TSAConfig{Forge: forge})
 		_, err := newClient(t, tsphttp.ClientConfig{URLs: []string{srv.URL + path}}).Stamp(t.Context(), req)
 		if want == nil && err != nil || want != nil && (err == nil || !want(err)) {
 			t.Errorf("%s: got %v", path, err)

@@ -499,3 +499,38 @@ func BenchmarkHandler(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkNetwork has one client on a connection that is kept open, and an
+// empty handler beside ours.
+func BenchmarkNetwork(b *testing.B) {
+	out := tsp.Outcome{Token: cannedReply}
+	query := requestDER(b)
+	for _, bb := range []struct {
+		name    string
+		handler http.Handler
+	}{
+		{"bare", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", TypeReply)
+			w.Write(cannedReply)
+		})},
+		{"handler", newHandler(b, HandlerConfig{
+			Responder: responder(func(context.Context, []byte) ([]byte, tsp.Outcome) { return cannedReply, out }),
+			Observe:   func(*http.Request, Exchange) {},
+		})},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			srv := httptest.NewServer(bb.handler)
+			defer srv.Close()
+			b.ReportAllocs()
+			for b.Loop() {
+				resp, err := srv.Client().Post(srv.URL, TypeQuery, bytes.NewReader(query))
+				if err != nil {
+					b.Fatal(err)
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+		})
+	}
+}
