@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -57,7 +58,12 @@ func (a *Authority) Window() (notBefore, notAfter time.Time) {
 // can be told without signing: the clock is good enough and its time within
 // [Authority.Window]. Its error is the [*tsp.Rejection] that a request would
 // get.
-func (a *Authority) Ready(ctx context.Context) error {
+func (a *Authority) Ready(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
 	var out tsp.Outcome
 	if _, err := a.genTime(ctx, &out); err != nil {
 		return tsp.AsRejection(err)
@@ -128,6 +134,12 @@ func systemFailure(err error) *tsp.Rejection {
 	r := tsp.AsRejection(errInternal)
 	r.Err = err
 	return r
+}
+
+// panicked makes a refusal of a recovered panic. It must be called by the
+// deferred function, while the stack is that of the panic.
+func panicked(p any) *tsp.Rejection {
+	return systemFailure(fmt.Errorf("authority: panic: %v\n%s", p, debug.Stack()))
 }
 
 var errInternal = errors.New("internal failure")

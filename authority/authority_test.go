@@ -1,6 +1,7 @@
 package authority_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -12,9 +13,9 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/clock"
-	"github.com/fencepost-tsa/fencepost/internal/oid"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 	"github.com/fencepost-tsa/fencepost/tsp"
+	"github.com/fencepost-tsa/fencepost/verify"
 )
 
 // memory is a key in the memory of this process.
@@ -55,7 +56,7 @@ func parseOID(t testing.TB, dotted string) x509.OID {
 const testPolicy = "1.3.6.1.4.1.57264.2"
 
 // testTime is when the fixed clock of the tests stands still.
-var testTime = time.Date(2026, 11, 21, 10, 20, 30, 123_456_789, time.UTC)
+var testTime = time.Date(2025, 11, 21, 10, 20, 30, 123_456_789, time.UTC)
 
 // config returns a good configuration for a chain.
 func config(t testing.TB, chain *pkitest.Chain) authority.Config {
@@ -113,19 +114,35 @@ func respond(t testing.TB, a *authority.Authority, req []byte) (*tsp.Response, t
 	return r, out
 }
 
+// TestRespond holds that the tokens of every key verify for who trusts the
+// root and nothing else, with the chain in the token and without.
 func TestRespond(t *testing.T) {
 	for _, kind := range pkitest.KeyTypes() {
 		t.Run(kind.String(), func(t *testing.T) {
 			chain := pkitest.TSA(t, pkitest.Options{Key: kind})
-			a := newAuthority(t, config(t, chain))
-			req, der := request(t, nil)
-			r, out := respond(t, a, der)
-			info := r.Token.UnverifiedInfo
-			if !info.Imprint.Equal(req.Imprint) || !info.Nonce.Equal(req.Nonce) || !info.Serial.Equal(out.Serial) {
-				t.Errorf("token %+v does not answer %+v", info, req)
-			}
-			if !oid.Is(info.Policy, string(oid.Content(a.Policy()))) {
-				t.Errorf("policy is %v", info.Policy)
+			for _, name := range []bool{false, true} {
+				cfg := config(t, chain)
+				cfg.TSAName = name
+				a := newAuthority(t, cfg)
+				policy := verify.Policy{Roots: []*x509.Certificate{chain.Root}}
+				req, in := request(t, nil)
+				r, out := respond(t, a, in)
+				stamp, err := policy.Response(r, req)
+				if err != nil {
+					t.Fatalf("token with its chain: %v", err)
+				}
+				if !stamp.Time.Equal(out.GenTime) || stamp.Accuracy != out.Accuracy || !stamp.Serial.Equal(out.Serial) || !stamp.Policy.Equal(out.Policy) {
+					t.Errorf("the outcome says %+v, the token %+v", out, stamp)
+				}
+				if !bytes.Equal(out.SigningCertificate, chain.Leaf.Raw) {
+					t.Error("Outcome.SigningCertificate is not the leaf")
+				}
+				policy.Certificate, policy.Intermediates = chain.Leaf, []*x509.Certificate{chain.Intermediate}
+				req, in = request(t, func(r *tsp.Request) { r.CertReq = false })
+				r, _ = respond(t, a, in)
+				if _, err := policy.Response(r, req); err != nil {
+					t.Errorf("token without certificates: %v", err)
+				}
 			}
 		})
 	}

@@ -76,8 +76,9 @@ type Config struct {
 	// alone and critical.
 	Chain []*x509.Certificate
 
-	// Clock tells the time. Required. A guard stands before it: see
-	// [clock.Guard].
+	// Clock tells the time. Required. A [clock.Guard] is put before it. One
+	// Guard handed to several Authorities, one after the other or at once,
+	// remembers for all of them what time it has been.
 	Clock clock.Source
 
 	// Policy is the TSA policy of tokens whose requester names none. Required.

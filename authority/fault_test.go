@@ -143,8 +143,12 @@ func TestPanickingCallbacks(t *testing.T) {
 	boom := func() { panic("boom") }
 	cfg := config(t, chain)
 	cfg.Clock = clock.SourceFunc(func(context.Context) (clock.Reading, error) { boom(); return clock.Reading{}, nil })
-	reply, out := newAuthority(t, cfg).Respond(t.Context(), in)
+	a := newAuthority(t, cfg)
+	reply, out := a.Respond(t.Context(), in)
 	checkRefusal(t, reply, out, tsp.SystemFailure, internalFailure)
+	if err := a.Ready(t.Context()); !errors.Is(err, tsp.SystemFailure) {
+		t.Errorf("Ready: %v, want systemFailure", err)
+	}
 
 	cfg = config(t, chain)
 	cfg.Record = func(context.Context, tsp.Outcome) error { boom(); return nil }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -21,8 +20,7 @@ import (
 func (a *Authority) Respond(ctx context.Context, request []byte) (reply []byte, out tsp.Outcome) {
 	defer func() {
 		if p := recover(); p != nil {
-			err := fmt.Errorf("authority: panic: %v\n%s", p, debug.Stack())
-			reply = refuse(&out, systemFailure(err))
+			reply = refuse(&out, panicked(p))
 		}
 	}()
 	reply, err := a.issue(ctx, request, &out)
