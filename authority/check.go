@@ -12,6 +12,11 @@ import (
 	"github.com/fencepost-tsa/fencepost/verify"
 )
 
+// ErrSelfCheck is wrapped by the cause (Outcome.Rejection.Err) of a
+// systemFailure whose token was made and then did not stand up to the check of
+// a client: the signer is faulty, and someone should look at it now.
+var ErrSelfCheck = errors.New("authority: the new token is wrong and was kept back")
+
 // A checker looks at new tokens as a client would, before they are released.
 type checker struct {
 	policy verify.Policy
@@ -51,8 +56,9 @@ func (c *checker) check(reply []byte, req *tsp.Request, out *tsp.Outcome) error 
 	err := c.verify(reply, req, out)
 	if err != nil {
 		c.failed.Store(true)
+		return fmt.Errorf("%w: %w", ErrSelfCheck, err)
 	}
-	return err
+	return nil
 }
 
 func (c *checker) verify(reply []byte, req *tsp.Request, out *tsp.Outcome) error {

@@ -16,6 +16,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 	"github.com/fencepost-tsa/fencepost/tsp"
@@ -70,8 +71,6 @@ func TestFaultySigner(t *testing.T) {
 			signer := &remote{key: chain.LeafKey}
 			cfg := config(t, chain)
 			cfg.Signer = signer
-			var observed atomic.Int32
-			cfg.Observe = func(tsp.Outcome) { observed.Add(1) }
 			cfg.Record = func(context.Context, tsp.Outcome) error {
 				t.Error("a bad token was recorded")
 				return nil
@@ -84,6 +83,9 @@ func TestFaultySigner(t *testing.T) {
 				checkRefusal(t, reply, out, tsp.SystemFailure, internalFailure)
 				if !strings.Contains(out.Rejection.Err.Error(), test.cause) {
 					t.Errorf("cause %q does not contain %q", out.Rejection.Err, test.cause)
+				}
+				if kept := strings.Contains(test.cause, "kept back"); errors.Is(out.Rejection, authority.ErrSelfCheck) != kept {
+					t.Errorf("cause %q is ErrSelfCheck: %v, want %v", out.Rejection.Err, !kept, kept)
 				}
 			}
 		})

@@ -70,7 +70,7 @@ func (a *Authority) issue(ctx context.Context, request []byte, out *tsp.Outcome)
 		return nil, err
 	}
 	if err := a.checker.check(reply, req, out); err != nil {
-		return nil, systemFailure(fmt.Errorf("authority: the new token is wrong and was kept back: %w", err))
+		return nil, systemFailure(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, systemFailure(fmt.Errorf("authority: before releasing the token: %w", err))
