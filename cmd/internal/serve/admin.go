@@ -1,0 +1,32 @@
+package serve
+
+import (
+	"net/http"
+	"net/http/pprof"
+)
+
+// Admin is the administrative interface: metrics, health, the details of
+// readiness, profiles. It is for operators, and asks nobody who they are.
+func (s *Server) Admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.Handler())
+	mux.HandleFunc("GET "+PathHealth, func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET "+PathReady, s.serveReadyDetails)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		plain(w, http.StatusOK, "/metrics\n/healthz\n/readyz\n/debug/pprof/\n")
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A page in the operator's browser must not be able to ask for a
+		// profile: names that resolve to this address, and foreign origins.
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
+			s.refuse(w, r, http.StatusForbidden, "requests from other sites are not answered here")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}

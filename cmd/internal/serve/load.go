@@ -1,0 +1,234 @@
+package serve
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/clock"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/timesrc"
+	"github.com/fencepost-tsa/fencepost/pki"
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+// Options are what [Load] needs besides the configuration.
+type Options struct {
+	// LookupEnv finds environment variables that a key URI names. Nil: none.
+	LookupEnv func(string) (string, bool)
+	// Warn is told what should be mended but does not keep the server from
+	// starting. Nil is not called.
+	Warn func(text string)
+	// Log and Build are those of the [Config].
+	Log   *slog.Logger
+	Build cli.Build
+}
+
+// developmentClockBound is the error declared for the system clock where keys
+// are in memory and no clock is named.
+const developmentClockBound = time.Second
+
+// Load opens all that a configuration names, keys, chain and TLS files, and
+// checks it: the key must fit the chain and make a signature. It listens
+// nowhere. Its errors say which setting is at fault.
+func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error) {
+	if opts.Warn == nil {
+		opts.Warn = func(string) {}
+	}
+	cfg := Config{
+		Log:             opts.Log,
+		Build:           opts.Build,
+		MaxRequest:      int64(conf.Limits.MaxRequest),
+		MaxConcurrent:   conf.Limits.Concurrency,
+		MaxQueue:        conf.Limits.Queue,
+		Created:         conf.HTTP.Created,
+		Refusals:        conf.HTTP.RefusalFormat.RefusalFormat,
+		RequestIDHeader: conf.HTTP.RequestIDHeader,
+		ShutdownTimeout: time.Duration(conf.Limits.ShutdownTimeout),
+	}
+	if conf.HTTP.CORS != nil && !*conf.HTTP.CORS {
+		cfg.CORS = CORSNone
+	}
+	if err := loadListeners(conf, &cfg); err != nil {
+		return Config{}, err
+	}
+	tsa, err := loadTSA(ctx, conf, opts)
+	if err != nil {
+		return Config{}, err
+	}
+	cfg.TSA = tsa
+	return cfg, nil
+}
+
+func loadListeners(conf *config.Config, cfg *Config) error {
+	base := Listener{
+		Flag:        "--listen",
+		Connections: conf.Limits.Connections,
+		MaxHeader:   int(conf.Limits.MaxHeader),
+		Timeouts: Timeouts{
+			ReadHeader: time.Duration(conf.Limits.ReadHeaderTimeout),
+			Read:       time.Duration(conf.Limits.ReadTimeout),
+			Write:      time.Duration(conf.Limits.WriteTimeout),
+			Idle:       time.Duration(conf.Limits.IdleTimeout),
+		},
+	}
+	for _, a := range conf.Listen {
+		l := base
+		l.Network, l.Address = a.Network(), a.Listen()
+		if a.Scheme == config.SchemeHTTPS {
+			t, err := LoadTLS(TLSFiles{Certificate: string(conf.TLS.Certificate), Key: string(conf.TLS.Key), ClientCA: string(conf.TLS.ClientCA)})
+			if err != nil {
+				return err
+			}
+			l.TLS = t
+		}
+		cfg.Listeners = append(cfg.Listeners, l)
+	}
+	if !conf.Admin.Off {
+		cfg.Admin = &Listener{Network: conf.Admin.Network(), Address: conf.Admin.Listen(), Flag: "--admin"}
+	}
+	return nil
+}
+
+func loadTSA(ctx context.Context, conf *config.Config, opts Options) (*TSA, error) {
+	t := conf.TSA
+	key, chain, err := loadIdentity(ctx, t, opts)
+	if err != nil {
+		return nil, err
+	}
+	source, err := loadClock(t, opts)
+	if err != nil {
+		return nil, err
+	}
+	ac := authority.Config{
+		Signer:    key,
+		Chain:     chain,
+		Clock:     source,
+		Policy:    t.Policy.OID,
+		Accuracy:  time.Duration(t.Accuracy),
+		Precision: time.Duration(t.Precision),
+		Include:   t.Include.Include,
+		TSAName:   t.TSAName,
+		Digest:    t.Digest.Hash,
+	}
+	policies := []x509.OID{t.Policy.OID}
+	for _, p := range t.AcceptedPolicies {
+		ac.AcceptedPolicies = append(ac.AcceptedPolicies, p.OID)
+		policies = append(policies, p.OID)
+	}
+	for _, h := range t.Hashes {
+		ac.Hashes = append(ac.Hashes, h.Hash)
+	}
+	a, err := authority.New(ac)
+	if err != nil {
+		return nil, fmt.Errorf("tsa: %w", err)
+	}
+	cfg := TSAConfig{Authority: a, Clock: source, Policies: policies}
+	if !key.InProcess() {
+		cfg.SignTimeout = time.Duration(conf.Limits.SignTimeout)
+		if cfg.SignTimeout == 0 {
+			cfg.SignTimeout = defaultSignTimeout
+		}
+	}
+	return NewTSA(cfg)
+}
+
+// defaultSignTimeout is how long a key elsewhere may take; see
+// config.Limits.SignTimeout.
+const defaultSignTimeout = 10 * time.Second
+
+// loadIdentity opens the key and the chain, and checks that they belong
+// together.
+func loadIdentity(ctx context.Context, t *config.TSA, opts Options) (*signer.Key, []*x509.Certificate, error) {
+	key, err := signer.Open(ctx, t.Key.URI, signer.Config{LookupEnv: opts.LookupEnv})
+	switch {
+	case errors.Is(err, signer.ErrNoPassphrase):
+		return nil, nil, cli.Hint(fmt.Errorf("tsa.key: %w", err), "name it: file:%s?passphrase-file=FILE or ?passphrase-env=VARIABLE", t.Key.Path)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, cli.Hint(fmt.Errorf("tsa.key: %w", err), "is the volume with the key mounted? A new key is made with --data-dir DIR --init only")
+	case err != nil:
+		return nil, nil, fmt.Errorf("tsa.key: %w", err)
+	}
+	if t.Key.InMemory() {
+		chain, err := developmentChain(ctx, key)
+		return key, chain, err
+	}
+	if err := signer.CheckMode(t.Key.Path); errors.Is(err, signer.ErrMode) {
+		opts.Warn(err.Error())
+	}
+	chain, err := loadChain(string(t.Chain))
+	if err != nil {
+		return nil, nil, fmt.Errorf("tsa.chain: %w", err)
+	}
+	report := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: key.Public(), EnforceIntermediateEKU: t.EnforceIntermediateEKU})
+	if err := report.Err(); err != nil {
+		return nil, nil, cli.Hint(fmt.Errorf("tsa.chain: %s: %w", t.Chain, err), "%q shows all that is wrong with a chain", "fencepost cert check "+string(t.Chain))
+	}
+	for _, f := range report.Findings {
+		if f.Severity == pki.Warning {
+			opts.Warn(fmt.Sprintf("tsa.chain: %s", f))
+		}
+	}
+	return key, chain, nil
+}
+
+func loadChain(path string) ([]*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := pki.ParseChain(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return chain, nil
+}
+
+func loadClock(t *config.TSA, opts Options) (clock.Source, error) {
+	bound := developmentClockBound
+	if t.Clock != nil {
+		bound = time.Duration(t.Clock.Bound)
+	}
+	if t.Clock != nil && t.Clock.Source == config.ClockKernel {
+		source, err := timesrc.Kernel()
+		if err != nil {
+			return nil, fmt.Errorf("tsa.clock.source: %w", err)
+		}
+		return source, nil
+	}
+	opts.Warn(fmt.Sprintf("the clock is not monitored: its error is taken to be at most %v", bound))
+	return clock.System(bound), nil
+}
+
+// developmentChain makes the chain of a key in memory. Its names say what it
+// is worth.
+func developmentChain(ctx context.Context, key *signer.Key) ([]*x509.Certificate, error) {
+	return NewChain(ctx, key, pkix.Name{Organization: []string{"development, do not trust"}, CommonName: "Fencepost development TSA"})
+}
+
+// NewChain makes a root and an intermediate with keys that are forgotten at
+// once, and has them certify key: nobody can ever issue another certificate in
+// their name.
+func NewChain(ctx context.Context, key *signer.Key, subject pkix.Name) ([]*x509.Certificate, error) {
+	var once [2]crypto.Signer
+	for i := range once {
+		k, err := signer.Generate(signer.P256)
+		if err != nil {
+			return nil, err
+		}
+		once[i] = signer.Crypto(ctx, k)
+	}
+	return pki.CreateChain(pki.ChainConfig{
+		Role: pki.RoleTSA, Subject: subject,
+		RootKey: once[0], IntermediateKey: once[1], LeafKey: key.Public(),
+	})
+}

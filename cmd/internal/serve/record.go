@@ -1,0 +1,160 @@
+package serve
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
+	"github.com/fencepost-tsa/fencepost/tsp"
+	"github.com/fencepost-tsa/fencepost/tsphttp"
+)
+
+// maxLogged is how much of a text that a client chose is logged or sent back,
+// in bytes.
+const maxLogged = 128
+
+// clip cuts a text of a client to a size that is worth repeating.
+func clip(text string) string {
+	if len(text) <= maxLogged {
+		return text
+	}
+	cut := text[:maxLogged]
+	for i := 0; i < utf8.UTFMax && !utf8.ValidString(cut); i++ {
+		cut = cut[:len(cut)-1]
+	}
+	return cut + "..."
+}
+
+// observe counts and logs a request for a timestamp.
+func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
+	s.metrics.Exchange(metrics.Exchange{Outcome: &x.Outcome, Status: x.Status, Waited: x.Waited})
+	s.metrics.Request(metrics.RouteTimestamp, r.Method, x.Status, x.Duration)
+	level := exchangeLevel(&x)
+	if !s.log.Enabled(r.Context(), level) {
+		return
+	}
+	rec := slog.NewRecord(time.Now(), level, "timestamp", 0)
+	rec.AddAttrs(
+		slog.String("id", s.requestID(r)),
+		slog.String("remote", r.RemoteAddr),
+		slog.String("method", clip(r.Method)),
+		slog.String("path", PathTimestamp),
+		slog.Int("code", x.Status),
+		slog.String("outcome", outcome(&x)),
+		slog.Int64("duration_us", x.Duration.Microseconds()),
+		slog.Int("request_bytes", x.RequestSize),
+		slog.Int("reply_bytes", x.ReplySize),
+	)
+	out := &x.Outcome
+	if out.Imprint.Hash != 0 {
+		rec.AddAttrs(slog.String("hash", out.Imprint.AlgorithmName()))
+	}
+	if out.Granted() {
+		rec.AddAttrs(
+			slog.String("serial", out.Serial.Hex()),
+			slog.String("policy", s.policy(out.Policy)),
+			slog.Time("gen_time", out.GenTime),
+		)
+	}
+	if x.Waited > 0 {
+		rec.AddAttrs(slog.Int64("waited_us", x.Waited.Microseconds()))
+	}
+	if out.Rejection != nil {
+		rec.AddAttrs(slog.String("detail", out.Rejection.Error()))
+	} else if x.Err != nil {
+		rec.AddAttrs(slog.String("detail", x.Err.Error()))
+	}
+	var p *tsphttp.PanicError
+	if errors.As(x.Err, &p) {
+		s.metrics.Panic()
+		rec.AddAttrs(slog.String("stack", string(p.Stack)))
+	}
+	_ = s.log.Handler().Handle(r.Context(), rec) // there is nobody to tell
+}
+
+// exchangeLevel is a warning where the fault is not the client's.
+func exchangeLevel(x *tsphttp.Exchange) slog.Level {
+	var p *tsphttp.PanicError
+	switch r := x.Outcome.Rejection; {
+	case errors.As(x.Err, &p):
+		return slog.LevelError
+	case r != nil && (r.Info == tsp.SystemFailure || r.Info == tsp.TimeNotAvailable),
+		x.Status >= http.StatusInternalServerError:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// outcome is one word: granted, the failure information, or http where HTTP
+// itself was wrong.
+func outcome(x *tsphttp.Exchange) string {
+	switch r := x.Outcome.Rejection; {
+	case r != nil:
+		return r.Info.String()
+	case x.Outcome.Granted():
+		return "granted"
+	}
+	return "http"
+}
+
+// policy is the text of a policy; those that are configured are not written
+// anew for each request.
+func (s *Server) policy(oid x509.OID) string {
+	for i, p := range s.cfg.TSA.policies {
+		if p.Equal(oid) {
+			return s.cfg.TSA.policyText[i]
+		}
+	}
+	return oid.String()
+}
+
+func (s *Server) requestID(r *http.Request) string {
+	if values := r.Header[s.idHeader]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// done counts and logs any other request.
+func (s *Server) done(a *answer, r *http.Request, kind metrics.Route) {
+	status := a.status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	var took time.Duration
+	if !a.start.IsZero() {
+		took = time.Since(a.start)
+	}
+	s.metrics.Request(kind, r.Method, status, took)
+	level := slog.LevelInfo
+	switch kind {
+	case metrics.RoutePing, metrics.RouteHealth, metrics.RouteReady:
+		level = slog.LevelDebug // several a second, forever
+	}
+	s.log.LogAttrs(r.Context(), level, "request",
+		slog.String("id", s.requestID(r)),
+		slog.String("remote", r.RemoteAddr),
+		slog.String("method", clip(r.Method)),
+		slog.String("path", clip(r.URL.Path)),
+		slog.Int("code", status),
+		slog.Int64("duration_us", took.Microseconds()),
+		slog.Int("reply_bytes", a.size),
+	)
+}
+
+// logPanic logs a fault of this program.
+func (s *Server) logPanic(r *http.Request, v any, stack []byte) {
+	s.log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "panic",
+		slog.String("id", s.requestID(r)),
+		slog.String("method", clip(r.Method)),
+		slog.String("path", clip(r.URL.Path)),
+		slog.String("detail", fmt.Sprint(v)),
+		slog.String("stack", string(stack)),
+	)
+}

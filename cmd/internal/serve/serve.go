@@ -1,0 +1,245 @@
+// Package serve is the server: listeners, TLS, limits, health and readiness,
+// the record of each request, and an orderly end.
+//
+// A program translates its flags or its file into a [Config], and [Run] does
+// the rest:
+//
+//	cfg, err := serve.Load(ctx, conf, serve.Options{...}) // keys, chain, clock
+//	...
+//	cfg.Listening = func(a serve.Addresses) { fmt.Println(a.Public[0]) }
+//	err = serve.Run(ctx, cfg) // until ctx ends
+//
+// The public listeners answer to anybody: timestamps, the certificate chain,
+// whether the server is alive and whether it is ready, and the description of
+// all that. Why it is not ready, metrics and profiles are on the administrative
+// listener, which is to be reached by operators only.
+//
+// Whatever is sent, the answer has a body and names what was wrong; a fault of
+// this program is caught, logged, and answered as one. What a client sends
+// reaches the log only after it was cut to size, and its credentials never do.
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
+	"github.com/fencepost-tsa/fencepost/tsphttp"
+)
+
+// Config is what a server is made of.
+type Config struct {
+	// Listeners are where the public interfaces answer. At least one.
+	Listeners []Listener
+	// Admin is the administrative listener. Nil: none.
+	Admin *Listener
+	// TSA is the timestamp authority. Required.
+	TSA *TSA
+	// Log gets one record for each request and what else happens. Nil: nothing
+	// is logged.
+	Log *slog.Logger
+	// Build is the program, for the metrics and the Server header.
+	Build cli.Build
+
+	// MaxRequest, MaxConcurrent and MaxQueue are those of
+	// tsphttp.HandlerConfig.
+	MaxRequest              int64
+	MaxConcurrent, MaxQueue int
+	// Created answers granted requests with 201.
+	Created bool
+	// Refusals is how requests in DER are refused.
+	Refusals tsphttp.RefusalFormat
+	// RequestIDHeader is where a request's identifier is taken and given back.
+	// "": X-Request-Id.
+	RequestIDHeader string
+	// CORS says whether pages of other origins may ask.
+	CORS CORS
+
+	// ShutdownTimeout is how long requests may take to end. Zero: 15 s.
+	ShutdownTimeout time.Duration
+	// Listening is called once when all listeners are open. Nil is not called.
+	Listening func(Addresses)
+}
+
+// CORS says whether web pages of other origins may ask and read the answer.
+type CORS int
+
+// The zero value lets every page ask: there are no credentials to misuse.
+const (
+	CORSAny CORS = iota
+	CORSNone
+)
+
+// Addresses are those on which a server really listens.
+type Addresses struct {
+	Public []string // URLs, in the order of Config.Listeners
+	Admin  string   // URL, "" if there is none
+}
+
+// defaultShutdownTimeout is how long requests may take to end: what
+// sigstore/timestamp-authority allows, and below the 30 s that Kubernetes does.
+const defaultShutdownTimeout = 15 * time.Second
+
+// A Server answers requests; see [New].
+type Server struct {
+	cfg       Config
+	log       *slog.Logger
+	metrics   *metrics.Metrics
+	stamp     *tsphttp.Handler
+	idHeader  string
+	stopping  atomic.Bool
+	documents documents
+}
+
+// New checks cfg and makes a server of it, without opening anything.
+func New(cfg Config) (*Server, error) {
+	switch {
+	case len(cfg.Listeners) == 0:
+		return nil, errors.New("serve: no listener")
+	case cfg.TSA == nil:
+		return nil, errors.New("serve: no timestamp authority")
+	}
+	s := &Server{cfg: cfg, log: cfg.Log, idHeader: cfg.RequestIDHeader, documents: newDocuments()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.idHeader == "" {
+		s.idHeader = "X-Request-Id"
+	}
+	s.idHeader = http.CanonicalHeaderKey(s.idHeader)
+	if s.cfg.ShutdownTimeout == 0 {
+		s.cfg.ShutdownTimeout = defaultShutdownTimeout
+	}
+	s.metrics = metrics.New(metrics.Config{
+		Build:    cfg.Build,
+		Policies: cfg.TSA.policies,
+		Window:   cfg.TSA.Window,
+		Clock:    cfg.TSA.clock,
+		Ready:    s.ready,
+	})
+	var err error
+	s.stamp, err = tsphttp.NewHandler(tsphttp.HandlerConfig{
+		Responder:     cfg.TSA,
+		MaxRequest:    cfg.MaxRequest,
+		MaxConcurrent: cfg.MaxConcurrent,
+		MaxQueue:      cfg.MaxQueue,
+		StatusCreated: cfg.Created,
+		Refusals:      cfg.Refusals,
+		Observe:       s.observe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run makes a server of cfg and serves until ctx ends.
+func Run(ctx context.Context, cfg Config) error {
+	s, err := New(cfg)
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+// Run opens the listeners and serves until ctx ends, then lets the requests
+// that are under way end. It returns nil after an orderly end, and an error if
+// a listener cannot be opened or fails.
+func (s *Server) Run(ctx context.Context) error {
+	var open []opened
+	closeAll := func() {
+		for _, o := range open {
+			o.listener.Close()
+		}
+	}
+	var addresses Addresses
+	for _, l := range s.cfg.Listeners {
+		handler := http.Handler(s)
+		if l.PingOnly {
+			handler = s.pingOnly()
+		}
+		o, err := s.open(ctx, l, handler)
+		if err != nil {
+			closeAll()
+			return err
+		}
+		open = append(open, o)
+		addresses.Public = append(addresses.Public, o.url)
+	}
+	if s.cfg.Admin != nil {
+		o, err := s.open(ctx, *s.cfg.Admin, s.Admin())
+		if err != nil {
+			closeAll()
+			return err
+		}
+		// The answer to a long profile takes as long as the profile.
+		o.server.WriteTimeout = adminWriteTimeout
+		open = append(open, o)
+		addresses.Admin = o.url
+	}
+
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, o := range open {
+		group.Go(func() error { return o.serve() })
+	}
+	group.Go(func() error {
+		<-groupCtx.Done()
+		return s.shutdown(open)
+	})
+	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.Any("public", addresses.Public), slog.String("admin", addresses.Admin))
+	if s.cfg.Listening != nil {
+		s.cfg.Listening(addresses)
+	}
+	err := group.Wait()
+	s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopped")
+	return err
+}
+
+// shutdown ends all servers: no new connection, and the time agreed for what
+// is under way.
+func (s *Server) shutdown(open []opened) error {
+	s.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ShutdownTimeout)
+	defer cancel()
+	var group errgroup.Group
+	for _, o := range open {
+		group.Go(func() error {
+			err := o.server.Shutdown(ctx)
+			if errors.Is(err, context.DeadlineExceeded) {
+				s.log.LogAttrs(ctx, slog.LevelWarn, "requests did not end in time", slog.String("listener", o.url))
+				err = o.server.Close()
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// opened is a listener with the server behind it.
+type opened struct {
+	listener net.Listener
+	server   *http.Server
+	tls      bool
+	url      string
+}
+
+func (o opened) serve() error {
+	var err error
+	if o.tls {
+		err = o.server.ServeTLS(o.listener, "", "")
+	} else {
+		err = o.server.Serve(o.listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
