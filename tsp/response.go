@@ -180,10 +180,10 @@ func parseFailInfo(s *cryptobyte.String) (FailureInfo, error) {
 			case BadAlg, BadRequest, BadDataFormat, TimeNotAvailable, UnacceptedPolicy,
 				UnacceptedExtension, AddInfoNotAvailable, SystemFailure:
 			default:
-				return 0, fmt.Errorf("failInfo %s is unknown", bit)
+				return 0, fmt.Errorf("failInfo %s is unknown", bit.String())
 			}
 			if found != NoFailureInfo {
-				return 0, fmt.Errorf("failInfo says both %s and %s", found, bit)
+				return 0, fmt.Errorf("failInfo says both %s and %s", found.String(), bit.String())
 			}
 			found = bit
 		}

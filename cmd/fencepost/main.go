@@ -11,13 +11,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/certcmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/servecmd"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/timestampcmd"
 )
 
 // groups are the words that may follow "fencepost", in the order of the help.
 var groups = []func(*cli.Env) *cobra.Command{
 	servecmd.New,
+	timestampcmd.New,
+	certcmd.New,
 	cli.VersionCommand,
 }
 

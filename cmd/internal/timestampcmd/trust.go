@@ -2,7 +2,6 @@ package timestampcmd
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"time"
 
@@ -128,25 +127,15 @@ func ReadCertificates(env *cli.Env, file string) ([]*x509.Certificate, error) {
 
 // readCRLs reads revocation lists, each file one in DER or some in PEM.
 func readCRLs(env *cli.Env, files []string) (*verify.CRLs, error) {
-	var lists [][]byte
-	for _, file := range files {
-		data, err := env.ReadFile(file, maxCRLFile)
-		if err != nil {
+	lists := make([][]byte, len(files))
+	for i, file := range files {
+		var err error
+		if lists[i], err = env.ReadFile(file, maxCRLFile); err != nil {
 			return nil, err
 		}
-		if len(data) > 0 && data[0] == 0x30 {
-			lists = append(lists, data)
-			continue
-		}
-		n := len(lists)
-		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-			if block.Type != "X509 CRL" {
-				return nil, fmt.Errorf("%s: PEM block is a %s, not an X509 CRL", file, block.Type)
-			}
-			lists = append(lists, block.Bytes)
-		}
-		if len(lists) == n {
-			return nil, fmt.Errorf("%s: no revocation list in it", file)
+		// Each alone first, for an error that names the file.
+		if _, err := verify.NewCRLs(lists[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 	}
 	return verify.NewCRLs(lists...)
