@@ -1,10 +1,12 @@
 # Thin names over ./check and go build.
+BIN ?= bin
+
 .PHONY: all check interop bench fuzz fencepost timestamp-server timestamp-cli clean
 
 all: fencepost timestamp-server timestamp-cli
 
 fencepost timestamp-server timestamp-cli:
-	go build -trimpath -o bin/$@ ./cmd/$@
+	go build -trimpath -o $(BIN)/$@ ./cmd/$@
 
 check:
 	./check
@@ -13,4 +15,4 @@ interop bench fuzz:
 	./check $@
 
 clean:
-	rm -rf bin
+	rm -rf $(BIN)

@@ -1,0 +1,62 @@
+package interop
+
+import (
+	"testing"
+)
+
+// This file holds every command line of ours that the tests use.
+
+// keyTypes are the kinds of keys that everybody understands.
+var keyTypes = []string{"p256", "p384", "p521", "rsa2048", "rsa3072", "rsa4096"}
+
+// startDev starts "fencepost serve --dev" and waits until it would grant a request.
+func startDev(t *testing.T) *tsa {
+	t.Helper()
+	port, admin := freePort(t), freePort(t)
+	scratch(t).serve(t, "http://127.0.0.1:"+admin+"/readyz",
+		ours("fencepost"), "serve", "--dev", "--listen", "127.0.0.1:"+port, "--admin", "127.0.0.1:"+admin)
+	base := "http://127.0.0.1:" + port
+	return newTSA(t, base, chainAt(t, base))
+}
+
+// startKey starts our server with a key of the given type, in a file, and a chain made by "cert create".
+func startKey(t *testing.T, keyType string) *tsa {
+	t.Helper()
+	w := scratch(t)
+	w.accept(t, nil, ours("fencepost"), "cert", "create", "--role", "tsa", "--key-type", keyType, "--out", w.path("tsa"))
+	port := freePort(t)
+	base := "http://127.0.0.1:" + port
+	w.serve(t, base+"/ping",
+		ours("timestamp-server"), "serve", "--host", "127.0.0.1", "--port", port, "--disable-ntp-monitoring",
+		"--include-chain-in-response", "--timestamp-signer", "file",
+		"--file-signer-key-path", w.path("tsa/key.pem"), "--certificate-chain-path", w.path("tsa/chain.pem"))
+	return newTSA(t, base, chainAt(t, base))
+}
+
+// create asks an authority for a timestamp of a file with our client.
+func (w *tool) create(t *testing.T, a *tsa, file, out string, flags ...string) result {
+	t.Helper()
+	argv := []string{ours("fencepost"), "timestamp", "create", "--tsa", a.url, "--out", out}
+	return w.accept(t, nil, append(append(argv, flags...), file)...)
+}
+
+// verifyArgs is the command with which our verifier judges a response or token.
+func verifyArgs(roots, timestamp, file string, flags ...string) []string {
+	argv := []string{ours("fencepost"), "timestamp", "verify", "--roots", roots, "--timestamp", timestamp}
+	return append(append(argv, flags...), file)
+}
+
+// verifies has our verifier accept a timestamp.
+func (w *tool) verifies(t *testing.T, a *tsa, timestamp, file string) {
+	t.Helper()
+	w.accept(t, []string{"verified"}, verifyArgs(a.root, timestamp, file, "--intermediates", a.intermediates)...)
+}
+
+// rejects has our verifier refuse a timestamp, with status 1 and for the reason given.
+func (w *tool) rejects(t *testing.T, a *tsa, reason, timestamp, file string) {
+	t.Helper()
+	r := w.refuse(t, []string{reason}, verifyArgs(a.root, timestamp, file, "--intermediates", a.intermediates)...)
+	if r.code != 1 {
+		t.Fatalf("want exit status 1, got: %v", r)
+	}
+}
