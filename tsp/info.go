@@ -30,7 +30,8 @@ import (
 //	  extensions      [1] IMPLICIT Extensions OPTIONAL }
 type Info struct {
 	// Raw is the DER that was parsed. Nil in an Info made by hand.
-	Raw     []byte
+	Raw []byte
+	// Version is 1. Zero is taken for 1 when marshalling.
 	Version int
 	Policy  x509.OID
 	Imprint Imprint
@@ -238,6 +239,9 @@ func (i *Info) Marshal() ([]byte, error) {
 }
 
 func (i *Info) marshal() ([]byte, error) {
+	if i.Version != 0 && i.Version != 1 {
+		return nil, fmt.Errorf("version %d cannot be encoded, only 1 can", i.Version)
+	}
 	imprint, err := i.Imprint.marshal()
 	if err != nil {
 		return nil, err
@@ -258,7 +262,7 @@ func (i *Info) marshal() ([]byte, error) {
 	b = der.Append(b, der.TagInteger, i.Serial)
 	b = der.Append(b, der.TagGeneralizedTime, genTime)
 	if i.HasAccuracy {
-		if i.Accuracy < 0 || i.Accuracy > (maxAccuracySeconds+1)*time.Second {
+		if i.Accuracy < 0 || i.Accuracy > (maxAccuracySeconds+1)*time.Second-time.Microsecond {
 			return nil, fmt.Errorf("accuracy: %v is out of range", i.Accuracy)
 		}
 		b = appendAccuracy(b, i.Accuracy, i.explicitSeconds)

@@ -66,7 +66,7 @@ func ParseInteger(text string) (Integer, error) {
 	}
 	v, ok := new(big.Int).SetString(digits, base)
 	if !ok || v.Sign() < 0 || strings.ContainsAny(digits, "+-_") {
-		return nil, fmt.Errorf("tsp: not a number: %q", text)
+		return nil, fmt.Errorf("tsp: not a number: %.40q", text)
 	}
 	if negative {
 		v.Neg(v)

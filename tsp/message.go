@@ -94,17 +94,18 @@ func unwrap(in []byte) ([]byte, Form, error) {
 		}
 		return block.Bytes, FormPEM, nil
 	}
-	clean := bytes.Map(func(r rune) rune {
-		switch r {
+	clean := make([]byte, 0, len(text))
+	for _, c := range text {
+		switch c {
 		case ' ', '\t', '\r', '\n', '=':
-			return -1
 		case '-':
-			return '+'
+			clean = append(clean, '+')
 		case '_':
-			return '/'
+			clean = append(clean, '/')
+		default:
+			clean = append(clean, c)
 		}
-		return r
-	}, text)
+	}
 	out := make([]byte, base64.RawStdEncoding.DecodedLen(len(clean)))
 	n, err := base64.RawStdEncoding.Decode(out, clean)
 	if err != nil || n == 0 || out[0] != 0x30 {
