@@ -3,6 +3,8 @@ package interop
 import (
 	"os"
 	"testing"
+
+	"github.com/fencepost-tsa/fencepost/interop/internal/peers"
 )
 
 func devServer(t *testing.T) *tsa {
@@ -34,4 +36,11 @@ func devKey(t *testing.T, keyType string) *tsa {
 	w.accept(t, nil, "openssl", "x509", "-req", "-in", "leaf.csr", "-CA", "int.pem", "-CAkey", "int.key", "-CAcreateserial", "-days", "30", "-extfile", "leaf.ext", "-out", "leaf.pem")
 	w.write(t, "chain.pem", append(append(w.read(t, "leaf.pem"), w.read(t, "int.pem")...), w.read(t, "root.pem")...))
 	return startPeer(t, "--include-chain-in-response", "--timestamp-signer", "file", "--file-signer-key-path", w.path("leaf.key"), "--certificate-chain-path", w.path("chain.pem"))
+}
+
+func dropIn(t *testing.T, p peers.Program) string {
+	if os.Getenv("FENCEPOST_INTEROP_SERVER") == "peer" {
+		return theirs(t, p)
+	}
+	return ours(p.Name)
 }

@@ -96,7 +96,7 @@ func prepare(ctx context.Context, tmp string) ([]string, error) {
 		return nil, err
 	}
 	for _, cmd := range []*exec.Cmd{
-		exec.CommandContext(ctx, map[bool]string{true: "true", false: "make"}[os.Getenv("FENCEPOST_INTEROP_SERVER") == "peer"], "-s", "-C", "..", "BIN="+bin),
+		exec.CommandContext(ctx, "go", "build", "-C", "..", "-o", bin+"/", "./cmd/..."),
 		exec.CommandContext(ctx, "javac", append([]string{"-cp", bouncyCastle, "-d", classes}, sources...)...),
 	} {
 		if out, err := cmd.CombinedOutput(); err != nil {

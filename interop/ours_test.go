@@ -23,7 +23,7 @@ func startDev(t *testing.T) *tsa {
 func startKey(t *testing.T, keyType string) *tsa {
 	t.Helper()
 	w := scratch(t)
-	w.accept(t, nil, ours("fencepost"), "cert", "create", "--role", "tsa", "--key-type", keyType, "--out", w.path("tsa"))
+	w.certCreate(t, keyType, "tsa")
 	port := freePort(t)
 	base := "http://127.0.0.1:" + port
 	w.serve(t, base+"/ping",
@@ -33,12 +33,31 @@ func startKey(t *testing.T, keyType string) *tsa {
 	return newTSA(t, base, chainAt(t, base))
 }
 
-// create asks an authority for a timestamp of a file with our client.
-func (w *tool) create(t *testing.T, a *tsa, file, out string, flags ...string) result {
+// certCreate makes a key and a chain for it in a directory: key.pem, chain.pem, root.pem.
+func (w *tool) certCreate(t *testing.T, keyType, dir string) {
 	t.Helper()
-	argv := []string{ours("fencepost"), "timestamp", "create", "--tsa", a.url, "--out", out}
-	return w.accept(t, nil, append(append(argv, flags...), file)...)
+	w.accept(t, nil, ours("fencepost"), "cert", "create", "--role", "tsa", "--key-type", keyType, "--out", dir)
 }
+
+// createArgs is the command with which our client asks an authority for a timestamp.
+func createArgs(a *tsa, file, out string, flags ...string) []string {
+	argv := []string{ours("fencepost"), "timestamp", "create", "--tsa", a.url, "--out", out}
+	return append(append(argv, flags...), file)
+}
+
+// create asks an authority for a timestamp of a file with our client.
+func (w *tool) create(t *testing.T, a *tsa, file, out string, flags ...string) {
+	t.Helper()
+	w.accept(t, nil, createArgs(a, file, out, flags...)...)
+}
+
+// The words by which our verifier says why.
+const (
+	reasonImprint   = "imprint: "
+	reasonSignature = "signature: "
+	reasonAlgorithm = "signature-algorithm: "
+	reasonUntrusted = "untrusted: "
+)
 
 // verifyArgs is the command with which our verifier judges a response or token.
 func verifyArgs(roots, timestamp, file string, flags ...string) []string {

@@ -105,14 +105,7 @@ func (w *tool) refuse(t *testing.T, want []string, argv ...string) result {
 		t.Fatal("a refusal needs a text to be told by")
 	}
 	expect(t, r, want)
-	t.Logf("refused, as it should be: %s: %s", filepath.Base(argv[0]), lastLine(r))
 	return r
-}
-
-// lastLine is the last line of what a command said.
-func lastLine(r result) string {
-	lines := strings.Split(strings.TrimSpace(r.stdout+"\n"+r.stderr), "\n")
-	return lines[len(lines)-1]
 }
 
 func expect(t *testing.T, r result, want []string) {
