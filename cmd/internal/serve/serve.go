@@ -46,7 +46,7 @@ type Config struct {
 	// Log gets one record for each request and what else happens. Nil: nothing
 	// is logged.
 	Log *slog.Logger
-	// Build is the program, for the metrics and the Server header.
+	// Build is the program, for the metrics.
 	Build cli.Build
 
 	// MaxRequest, MaxConcurrent and MaxQueue are those of
