@@ -1,0 +1,277 @@
+package fencepost_test
+
+import (
+	"bufio"
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// variantsDir is where forged responses live that documents call by name.
+const variantsDir = "tsp/tsptest/testdata/variants"
+
+var (
+	// codeSpan is a word in backquotes.
+	codeSpan = regexp.MustCompile("`([^`]+)`")
+	// goFile is the name of a file of ours, with its folder.
+	goFile = regexp.MustCompile(`^([\w.-]+/)*[\w.-]+\.go$`)
+	// testName is a test, an example or a fuzz target of a package, perhaps with
+	// a row of its table.
+	testName = regexp.MustCompile(`^([a-z0-9]+(?:/[a-z0-9]+)*)\.((?:Test|Example|Fuzz|Benchmark)\w*)(?:/(.+))?$`)
+	// variantName is a forged response.
+	variantName = regexp.MustCompile(`^[a-z0-9-]+\.tsr$`)
+	// citation is a standard that a comment cites.
+	citation = regexp.MustCompile(`\bRFC (\d{3,5})\b`)
+)
+
+// TestClauses holds that doc/rfc3161.md names, for each clause, a file and a
+// test, and that both exist.
+func TestClauses(t *testing.T) {
+	b := newBook(t)
+	rows := tables(t, "doc/rfc3161.md")
+	if len(rows) == 0 {
+		t.Fatal("no table in doc/rfc3161.md")
+	}
+	seen := map[string]bool{}
+	for _, row := range rows {
+		if len(row.cells) != 4 {
+			t.Errorf("%s: %d cells, not 4", row, len(row.cells))
+			continue
+		}
+		if key := row.cells[0] + "|" + row.cells[1]; seen[key] {
+			t.Errorf("%s: the same clause and demand twice", row)
+		} else {
+			seen[key] = true
+		}
+		files, tests := codeSpan.FindAllStringSubmatch(row.cells[2], -1), codeSpan.FindAllStringSubmatch(row.cells[3], -1)
+		if len(files) == 0 || len(tests) == 0 {
+			t.Errorf("%s: %d files, %d tests; at least one of each is needed", row, len(files), len(tests))
+		}
+		for _, f := range files {
+			if !goFile.MatchString(f[1]) {
+				t.Errorf("%s: %s is not a Go file", row, f[1])
+			}
+		}
+		for _, name := range tests {
+			if !testName.MatchString(name[1]) && !variantName.MatchString(name[1]) {
+				t.Errorf("%s: %s is not a test", row, name[1])
+			}
+		}
+		b.checkNames(t, row.String(), row.text)
+	}
+	b.checkText(t, "doc/rfc3161.md")
+}
+
+// TestDocumentsNameWhatExists holds the other documents to the same: whatever
+// they call a file, a test or a forged response has to exist.
+func TestDocumentsNameWhatExists(t *testing.T) {
+	b := newBook(t)
+	for _, name := range documents(t) {
+		b.checkText(t, name)
+	}
+}
+
+// TestCitations holds that every RFC about timestamps, messages and
+// certificates that the parsers and the verifier cite is in the clause map.
+func TestCitations(t *testing.T) {
+	mapped := map[string]bool{}
+	for _, m := range citation.FindAllStringSubmatch(readFile(t, "doc/rfc3161.md"), -1) {
+		mapped[m[1]] = true
+	}
+	// Cited where a detail of an encoding comes from, and not implemented as
+	// such: RFC 2634 and RFC 3370 are what RFC 5035 and RFC 5754 replace, RFC
+	// 3739 is a superclass of EN 319 422, the others are about names and keys.
+	for _, aside := range []string{"2634", "3370", "3739", "5480", "6960", "8410"} {
+		mapped[aside] = true
+	}
+	eachGoFile(t, func(name string) {
+		switch path.Dir(name) {
+		case "tsp", "verify", "authority", "internal/cms", "internal/pkup":
+		default:
+			return
+		}
+		for _, m := range citation.FindAllStringSubmatch(readFile(t, name), -1) {
+			if !mapped[m[1]] {
+				t.Errorf("%s cites RFC %s, which doc/rfc3161.md does not have", name, m[1])
+			}
+		}
+	})
+}
+
+// documents returns the Markdown files that are about the code, from the root.
+func documents(t *testing.T) []string {
+	t.Helper()
+	names, err := filepath.Glob("doc/*.md")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("documents: %v, %v", names, err)
+	}
+	return append([]string{"README.md"}, names...)
+}
+
+// A book knows what documents may name: the tests of each package with the
+// strings in them, and the verdicts on forged responses.
+type book struct {
+	tests    map[string]map[string]*ast.FuncDecl // package, function
+	verdicts map[string]bool
+}
+
+func newBook(t *testing.T) *book {
+	t.Helper()
+	b := &book{tests: map[string]map[string]*ast.FuncDecl{}, verdicts: map[string]bool{}}
+	read := func(name string) {
+		if !strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pkg := path.Dir(name)
+		if b.tests[pkg] == nil {
+			b.tests[pkg] = map[string]*ast.FuncDecl{}
+		}
+		for _, d := range f.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil {
+				b.tests[pkg][fn.Name.Name] = fn
+			}
+		}
+	}
+	eachGoFile(t, read)
+	// A module of its own, which eachGoFile leaves out.
+	names, err := filepath.Glob("interop/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		read(filepath.ToSlash(name))
+	}
+	lines := bufio.NewScanner(strings.NewReader(readFile(t, path.Join(variantsDir, "verdicts.txt"))))
+	for lines.Scan() {
+		if words := strings.Fields(lines.Text()); len(words) == 2 {
+			b.verdicts[words[1]] = true
+		}
+	}
+	if len(b.verdicts) == 0 {
+		t.Fatal("verdicts.txt has no verdict")
+	}
+	return b
+}
+
+// checkText checks every name of a document that looks like one of ours.
+func (b *book) checkText(t *testing.T, name string) {
+	t.Helper()
+	for i, line := range strings.Split(withoutCodeBlocks(readFile(t, name)), "\n") {
+		b.checkNames(t, name+":"+strconv.Itoa(i+1), line)
+	}
+}
+
+func (b *book) checkNames(t *testing.T, where, text string) {
+	t.Helper()
+	for _, m := range codeSpan.FindAllStringSubmatch(text, -1) {
+		name := m[1]
+		switch parts := testName.FindStringSubmatch(name); {
+		case parts != nil:
+			b.checkTest(t, where, parts)
+		case goFile.MatchString(name):
+			if _, err := os.Stat(filepath.FromSlash(name)); err != nil {
+				t.Errorf("%s: %v", where, err)
+			}
+		case variantName.MatchString(name) && strings.HasPrefix(where, "doc/rfc3161.md"):
+			if _, err := os.Stat(filepath.Join(filepath.FromSlash(variantsDir), name)); err != nil {
+				t.Errorf("%s: %v", where, err)
+			}
+			if !b.verdicts[strings.TrimSuffix(name, ".tsr")] {
+				t.Errorf("%s: %s has no verdict in verdicts.txt", where, name)
+			}
+		}
+	}
+}
+
+func (b *book) checkTest(t *testing.T, where string, parts []string) {
+	t.Helper()
+	pkg, name, row := parts[1], parts[2], parts[3]
+	fn, ok := b.tests[pkg][name]
+	if !ok {
+		known := slices.Sorted(maps.Keys(b.tests[pkg]))
+		t.Errorf("%s: package %s has no %s; it has %s", where, pkg, name, strings.Join(known, ", "))
+		return
+	}
+	if row == "" {
+		return
+	}
+	found := false
+	ast.Inspect(fn, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if text, err := strconv.Unquote(lit.Value); err == nil && text == row {
+				found = true
+			}
+		}
+		return !found
+	})
+	if !found {
+		t.Errorf("%s: %s.%s has no row %q", where, pkg, name, row)
+	}
+}
+
+// A tableRow is one row of a table in a document.
+type tableRow struct {
+	file  string
+	line  int
+	cells []string
+	text  string
+}
+
+func (r tableRow) String() string { return r.file + ":" + strconv.Itoa(r.line) }
+
+// tables returns the rows of all tables of a document, without their headings.
+func tables(t *testing.T, name string) []tableRow {
+	t.Helper()
+	var rows []tableRow
+	lines := strings.Split(withoutCodeBlocks(readFile(t, name)), "\n")
+	for i, line := range lines {
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") ||
+			i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for j := range cells {
+			cells[j] = strings.TrimSpace(cells[j])
+		}
+		rows = append(rows, tableRow{file: name, line: i + 1, cells: cells, text: line})
+	}
+	return rows
+}
+
+// withoutCodeBlocks blanks what stands between fences, and keeps the lines.
+func withoutCodeBlocks(text string) string {
+	lines := strings.Split(text, "\n")
+	inside := false
+	for i, line := range lines {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			inside = !inside
+			lines[i] = ""
+		} else if inside {
+			lines[i] = ""
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.FromSlash(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")))
+}
