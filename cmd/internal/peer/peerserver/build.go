@@ -1,0 +1,338 @@
+package peerserver
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/clock"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/serve"
+	"github.com/fencepost-tsa/fencepost/pki"
+	"github.com/fencepost-tsa/fencepost/signer"
+	"github.com/fencepost-tsa/fencepost/tsphttp"
+)
+
+// clockBound is the error declared for the system clock, which nothing
+// monitors: the accuracy that timestamps promise.
+const clockBound = time.Second
+
+// maxBody is the greatest --max-request-body-size: a request has some 200
+// bytes, and each of those under way may take this much memory.
+const maxBody = 1 << 30
+
+// headerName says which letters the name of a header may have (RFC 9110, 5.1),
+// those that are used.
+func headerName(text string) bool {
+	for _, r := range text {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_') {
+			return false
+		}
+	}
+	return text != ""
+}
+
+// server is what the flags describe, ready to run.
+type server struct {
+	cfg   serve.Config
+	log   *serve.LogWriter
+	pprof net.Listener // nil: none
+}
+
+// build opens the key and all else that the flags name.
+func (o *options) build(ctx context.Context) (*server, error) {
+	switch {
+	case o.logType != "dev" && o.logType != "prod":
+		return nil, cli.Usagef("--log-type %q is neither dev nor prod", o.logType)
+	case o.maxBody == 0:
+		return nil, cli.Usagef("--max-request-body-size 0 would let each request take all memory; give a number of bytes")
+	case o.maxBody > maxBody:
+		return nil, cli.Usagef("--max-request-body-size %d is more than %d", o.maxBody, maxBody)
+	case !headerName(o.requestID):
+		return nil, cli.Usagef("--http-request-id-header-name %q is not the name of a header", o.requestID)
+	}
+	s := &server{log: serve.NewLogWriter(o.env.Stderr)}
+	o.log = serve.NewLogger(s.log, serve.LogConfig{Text: o.logType == "dev"})
+	o.flush()
+	s.cfg = serve.Config{
+		Log:             o.log,
+		Build:           cli.ReadBuild(),
+		MaxRequest:      int64(o.maxBody),
+		Created:         o.created,
+		RequestIDHeader: o.requestID,
+		ShutdownTimeout: o.graceful,
+	}
+	if o.refusals.String() == "json" {
+		s.cfg.Refusals = tsphttp.RefusalJSON
+	}
+	var err error
+	if s.cfg.TSA, err = o.tsa(ctx); err != nil {
+		return nil, err
+	}
+	if s.cfg.Listeners, err = o.listeners(); err != nil {
+		return nil, err
+	}
+	if s.cfg.Admin, err = o.admin(); err != nil {
+		return nil, err
+	}
+	if o.enablePprof {
+		s.pprof = o.profiles()
+	}
+	if !o.disableNTP {
+		o.warn("nothing monitors the system clock, which is taken to be right to %v; --disable-ntp-monitoring says that this is meant", clockBound)
+	}
+	if err := s.cfg.TSA.Authority().Ready(ctx); err != nil {
+		o.warn("no timestamps for now: %v", err)
+	}
+	return s, nil
+}
+
+// tsa makes the authority.
+func (o *options) tsa(ctx context.Context) (*serve.TSA, error) {
+	key, chain, err := o.identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg := authority.Config{
+		Signer:  key,
+		Chain:   chain,
+		Clock:   clock.System(clockBound),
+		Include: authority.IncludeLeaf,
+	}
+	if o.includeChain {
+		cfg.Include = authority.IncludeRoot
+		if top := chain[len(chain)-1]; !bytes.Equal(top.RawIssuer, top.RawSubject) {
+			cfg.Include = authority.IncludeChain // all that there is
+		}
+	}
+	if o.given("timestamp-signer-hash") {
+		cfg.Digest = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}[o.signerHash.String()]
+	}
+	policy, err := config.ParseOID(o.defaultPolicy.String())
+	if err != nil {
+		return nil, cli.Usagef("--default-policy-oid: %w", err)
+	}
+	cfg.Policy = policy.OID
+	policies := []x509.OID{policy.OID}
+	for _, text := range o.acceptedPolicies {
+		p, err := config.ParseOID(text)
+		if err != nil {
+			return nil, cli.Usagef("--accepted-policy-oids: %w", err)
+		}
+		if !slices.ContainsFunc(policies, p.Equal) {
+			policies = append(policies, p.OID)
+		}
+	}
+	cfg.AcceptedPolicies = policies[1:]
+	a, err := authority.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return serve.NewTSA(serve.TSAConfig{Authority: a, Clock: cfg.Clock, Policies: policies})
+}
+
+// identity opens or makes the key and its chain.
+func (o *options) identity(ctx context.Context) (*signer.Key, []*x509.Certificate, error) {
+	switch kind := o.signer.String(); kind {
+	case "file":
+		return o.fileIdentity()
+	case "memory":
+		// A key that is named and not used is a mistake: without
+		// --timestamp-signer file the server would sign with one of its own.
+		for _, flag := range []string{"certificate-chain-path", "file-signer-key-path", "file-signer-passwd", "file-signer-passwd-file"} {
+			if o.given(flag) {
+				return nil, nil, cli.Hint(cli.Usagef("--%s goes with --timestamp-signer file, and a key in memory would sign", flag), "give --timestamp-signer file")
+			}
+		}
+	default:
+		return nil, nil, cli.Hint(fmt.Errorf("--timestamp-signer %s is not built in yet", kind), "use --timestamp-signer file")
+	}
+	key, err := signer.Generate(signer.P256)
+	if err != nil {
+		return nil, nil, err
+	}
+	o.warn("the key is in memory and dies with this process; nobody should trust these timestamps")
+	chain, err := serve.NewChain(ctx, key, pkix.Name{Organization: []string{"local"}, CommonName: "Test TSA Timestamping"})
+	return key, chain, err
+}
+
+func (o *options) fileIdentity() (*signer.Key, []*x509.Certificate, error) {
+	switch {
+	case o.keyFile == "":
+		return nil, nil, cli.Usagef("--timestamp-signer file needs --file-signer-key-path")
+	case o.chain == "":
+		return nil, nil, cli.Hint(cli.Usagef("--timestamp-signer file needs --certificate-chain-path"), "\"fencepost cert create --key file:%s --out DIR\" makes a chain", o.keyFile)
+	case o.given("file-signer-passwd") && o.given("file-signer-passwd-file"):
+		return nil, nil, cli.Usagef("--file-signer-passwd and --file-signer-passwd-file exclude each other")
+	}
+	var secrets signer.Config
+	switch {
+	case o.given("file-signer-passwd"):
+		secrets.Passphrase = func() ([]byte, error) { return []byte(o.keyPasswd), nil }
+	case o.keyPasswdFile != "":
+		secrets.Passphrase = func() ([]byte, error) { return readLine(o.env, o.keyPasswdFile) }
+	}
+	key, err := signer.ReadFile(o.keyFile, secrets)
+	if errors.Is(err, signer.ErrNoPassphrase) {
+		err = cli.Hint(err, "name the file with its password with --file-signer-passwd-file")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("--file-signer-key-path: %w", err)
+	}
+	if err := signer.CheckMode(o.keyFile); errors.Is(err, signer.ErrMode) {
+		o.warn("%v", err)
+	}
+	data, err := o.env.ReadFile(o.chain, pki.MaxFileSize)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--certificate-chain-path: %w", err)
+	}
+	chain, err := pki.ParseChain(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--certificate-chain-path: %s: %w", o.chain, err)
+	}
+	report := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: key.Public(), EnforceIntermediateEKU: o.enforceEKU})
+	if err := report.Err(); err != nil {
+		return nil, nil, cli.Hint(fmt.Errorf("--certificate-chain-path: %s: %w", o.chain, err), "\"fencepost cert check %s\" shows all that is wrong with a chain", o.chain)
+	}
+	for _, f := range report.Findings {
+		if f.Severity == pki.Warning {
+			o.warn("%s: %s", o.chain, f)
+		}
+	}
+	return key, chain, nil
+}
+
+// maxPassword is the longest password, and more than anybody types.
+const maxPassword = 4096
+
+// readLine reads a password from a file of one line.
+func readLine(env *cli.Env, file string) ([]byte, error) {
+	data, err := env.ReadFile(file, maxPassword)
+	if err != nil {
+		return nil, err
+	}
+	data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
+	if bytes.ContainsRune(data, '\n') {
+		return nil, fmt.Errorf("%s: a password of several lines", file)
+	}
+	return data, nil
+}
+
+// listeners are those of --scheme.
+func (o *options) listeners() ([]serve.Listener, error) {
+	var all []serve.Listener
+	seen := map[string]bool{}
+	for _, scheme := range o.schemes {
+		if seen[scheme] {
+			continue
+		}
+		seen[scheme] = true
+		l := serve.Listener{
+			Connections: o.limit,
+			MaxHeader:   int(min(o.maxHeader, 1<<30)),
+			Timeouts:    serve.Timeouts{Read: o.read, Write: o.write, Idle: o.cleanup, KeepAlive: o.keepAlive},
+		}
+		var err error
+		switch scheme {
+		case "http":
+			l.Flag, l.PingOnly = "--host and --port", o.pingOnly
+			l.Address, err = address("--host", o.host, "--port", o.port)
+		case "https":
+			l.Flag = "--tls-host and --tls-port"
+			l.Connections = o.tlsLimit
+			l.Timeouts.Read, l.Timeouts.Write, l.Timeouts.KeepAlive = o.tlsRead, o.tlsWrite, o.tlsKeepAlive
+			if o.tlsCertificate == "" || o.tlsKey == "" {
+				return nil, cli.Usagef("--scheme https needs --tls-certificate and --tls-key")
+			}
+			if l.TLS, err = serve.LoadTLS(serve.TLSFiles{Certificate: o.tlsCertificate, Key: o.tlsKey, ClientCA: o.tlsClientCAs}); err != nil {
+				return nil, err
+			}
+			l.Address, err = address("--tls-host", o.tlsHost, "--tls-port", o.tlsPort)
+		case "unix":
+			l.Flag, l.Network, l.Address = "--socket-path", "unix", o.socket
+			if o.socket == "" {
+				err = cli.Usagef("--scheme unix needs --socket-path")
+			}
+		default:
+			err = cli.Usagef("--scheme %q is none of http, https, unix", scheme)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	if !seen["https"] && (o.tlsCertificate != "" || o.tlsKey != "" || o.tlsClientCAs != "") {
+		return nil, cli.Hint(cli.Usagef("--tls-certificate, --tls-key and --tls-ca go with https, and nothing would be encrypted"), "give --scheme https")
+	}
+	if len(all) == 0 {
+		return nil, cli.Usagef("--scheme names nothing to listen for")
+	}
+	return all, nil
+}
+
+// address joins a host and a port. An empty host would be all interfaces, which
+// somebody who wants that can say.
+func address(hostFlag, host, portFlag string, port int) (string, error) {
+	if host == "" {
+		return "", cli.Usagef("%s is empty; all interfaces are 0.0.0.0 or ::", hostFlag)
+	}
+	if port < 0 || port > 65535 {
+		return "", cli.Usagef("%s %d is not a port", portFlag, port)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port)), nil
+}
+
+// admin is the administrative listener. Whoever did not ask for an address can
+// do without when it is taken, so that there can be two servers on one
+// machine.
+func (o *options) admin() (*serve.Listener, error) {
+	a, err := config.ParseAdminAddress(o.metrics)
+	switch {
+	case err != nil:
+		return nil, cli.Usagef("--metrics-address: %w", err)
+	case a.Off:
+		return nil, nil
+	}
+	l := &serve.Listener{Network: a.Network(), Address: a.Listen(), Flag: "--metrics-address"}
+	if !o.given("metrics-address") {
+		if err := free(l.Address); errors.Is(err, syscall.EADDRINUSE) {
+			o.warn("there are no metrics: another program listens on %s; --metrics-address names another address, or off", l.Address)
+			return nil, nil
+		}
+	}
+	return l, nil
+}
+
+// free tries to listen on an address.
+func free(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// pprofAddress is where the namesake has its profiles, but for this machine
+// only.
+const pprofAddress = "127.0.0.1:6060"
+
+// profiles listens for --enable-pprof. Profiles are not worth ending for.
+func (o *options) profiles() net.Listener {
+	l, err := net.Listen("tcp", pprofAddress)
+	if err != nil {
+		o.warn("no profiles there: %v", err)
+		return nil
+	}
+	return l
+}
