@@ -65,6 +65,8 @@ type Config struct {
 
 	// ShutdownTimeout is how long requests may take to end. Zero: 15 s.
 	ShutdownTimeout time.Duration
+	// Reload gives the server a new identity while it runs.
+	Reload Reload
 	// Listening is called once when all listeners are open. Nil is not called.
 	Listening func(Addresses)
 }
@@ -161,7 +163,13 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}
 	var addresses Addresses
-	for _, l := range s.cfg.Listeners {
+	identities := make([]*tlsIdentity, len(s.cfg.Listeners))
+	for i, l := range s.cfg.Listeners {
+		if l.TLS != nil {
+			identities[i] = new(tlsIdentity)
+			identities[i].current.Store(l.TLS)
+			l.TLS = identities[i].config()
+		}
 		handler := http.Handler(s)
 		if l.PingOnly {
 			handler = s.pingOnly()
@@ -194,6 +202,12 @@ func (s *Server) Run(ctx context.Context) error {
 		<-groupCtx.Done()
 		return s.shutdown(open)
 	})
+	if s.cfg.Reload.Load != nil {
+		group.Go(func() error {
+			s.reload(groupCtx, identities)
+			return nil
+		})
+	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.Any("public", addresses.Public), slog.String("admin", addresses.Admin))
 	if s.cfg.Listening != nil {
 		s.cfg.Listening(addresses)

@@ -16,8 +16,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +57,9 @@ func New(env *cli.Env) *cobra.Command {
   fencepost serve --config FILE            use what FILE names
 
 Metrics, profiles and the details of readiness are on 127.0.0.1:2112.
-SIGTERM or SIGINT ends the server when the requests under way are answered.`,
+SIGTERM or SIGINT ends the server when the requests under way are answered.
+SIGHUP has it read key, chain and TLS certificate again; with --dev it does
+nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
@@ -81,12 +85,13 @@ func (c *command) run(ctx context.Context) error {
 	}
 	log := serve.NewLogWriter(c.env.Stderr)
 	defer log.Flush()
-	cfg, err := serve.Load(ctx, conf, serve.Options{
+	opts := serve.Options{
 		LookupEnv: c.lookupEnv,
 		Warn:      func(text string) { c.env.Warn("%s", text) },
 		Log:       serve.NewLogger(log, serve.LogConfig{Text: conf.Log.Format == config.LogText, Level: conf.Log.Level.Level}),
 		Build:     cli.ReadBuild(),
-	})
+	}
+	cfg, err := serve.Load(ctx, conf, opts)
 	if err != nil {
 		return err
 	}
@@ -95,6 +100,25 @@ func (c *command) run(ctx context.Context) error {
 	}
 	if err := cfg.TSA.Authority().Ready(ctx); err != nil {
 		c.env.Warn("no timestamps for now: %v", err)
+	}
+	if c.dev {
+		signal.Ignore(syscall.SIGHUP)
+		defer signal.Reset(syscall.SIGHUP)
+	} else {
+		cfg.Reload = serve.Reload{
+			Ask: hangups(ctx),
+			Load: func(ctx context.Context) (serve.Config, error) {
+				c.init = false
+				conf, err := c.configuration(ctx)
+				if err != nil {
+					return serve.Config{}, err
+				}
+				if err := c.override(conf); err != nil {
+					return serve.Config{}, err
+				}
+				return serve.Load(ctx, conf, opts)
+			},
+		}
 	}
 	cfg.Listening = func(a serve.Addresses) {
 		// The answer of a server is where it can be found.
@@ -108,6 +132,29 @@ func (c *command) run(ctx context.Context) error {
 		}
 	}
 	return serve.Run(ctx, cfg)
+}
+
+// hangups has a value for each SIGHUP until ctx ends. A signal that comes while
+// another is waiting is the same wish.
+func hangups(ctx context.Context) <-chan struct{} {
+	signals, ask := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case ask <- struct{}{}:
+			}
+		}
+	}()
+	return ask
 }
 
 // listeningJSON is what --json writes when the listeners are open.

@@ -1,0 +1,77 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+)
+
+// Reload says how a server gets a new identity without a pause: another key
+// and chain for its tokens, another certificate for its https listeners.
+// Addresses and limits stay as they are until the next start. The zero value
+// never does.
+type Reload struct {
+	// Ask has a value each time that it is to be done.
+	Ask <-chan struct{}
+	// Load makes the configuration again. If it fails, all stays as it is.
+	Load func(context.Context) (Config, error)
+}
+
+// A tlsIdentity is the TLS configuration of a listener, which can be replaced.
+type tlsIdentity struct{ current atomic.Pointer[tls.Config] }
+
+// config returns what the listener is opened with: each connection asks for
+// the current one.
+func (t *tlsIdentity) config() *tls.Config {
+	outer := t.current.Load().Clone()
+	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return t.current.Load(), nil }
+	return outer
+}
+
+// reload does what is asked for until ctx ends.
+func (s *Server) reload(ctx context.Context, identities []*tlsIdentity) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.cfg.Reload.Ask:
+		}
+		if err := s.reloadOnce(ctx, identities); err != nil {
+			s.log.LogAttrs(ctx, slog.LevelError, "reload failed, all stays as it was", slog.String("detail", err.Error()))
+			continue
+		}
+		_, until := s.cfg.TSA.Window()
+		s.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", slog.Time("issues_until", until))
+	}
+}
+
+// reloadOnce replaces the identities, all or none.
+func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) error {
+	next, err := s.cfg.Reload.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if len(next.Listeners) != len(identities) {
+		return errors.New("the listeners have changed, which needs a new start")
+	}
+	for i, l := range next.Listeners {
+		if (l.TLS != nil) != (identities[i] != nil) {
+			return errors.New("https was added or removed, which needs a new start")
+		}
+	}
+	// One that would issue nothing does not replace one that does.
+	if err := next.TSA.Authority().Ready(ctx); err != nil && s.ready(ctx) == nil {
+		return err
+	}
+	if err := s.cfg.TSA.Replace(next.TSA.Authority()); err != nil {
+		return err
+	}
+	for i, l := range next.Listeners {
+		if l.TLS != nil {
+			identities[i].current.Store(l.TLS)
+		}
+	}
+	return nil
+}
