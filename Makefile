@@ -6,7 +6,7 @@ BIN ?= bin
 all: fencepost timestamp-server timestamp-cli
 
 fencepost timestamp-server timestamp-cli:
-	go build -trimpath -o $(BIN)/$@ ./cmd/$@
+	go build -o $(BIN)/$@ ./cmd/$@
 
 check:
 	./check

@@ -29,7 +29,7 @@ func (w *tool) cosignConfig(t *testing.T, cosign string, a *tsa) {
 // TestCosignBlob: cosign 3 signs a file with a key of its own and a timestamp, into a Sigstore bundle.
 func TestCosignBlob(t *testing.T) {
 	cosign := theirs(t, peers.CosignV3)
-	a, w := devServer(t), cosignTool(t, cosign)
+	a, w := startDev(t), cosignTool(t, cosign)
 	w.cosignConfig(t, cosign, a)
 	w.write(t, "data", []byte("the data"))
 	w.write(t, "other", []byte("other data"))
@@ -90,7 +90,7 @@ func mapTimestamps(t *testing.T, bundle []byte, change func([]byte) []byte) []by
 // in an annotation.
 func TestCosignImage(t *testing.T) {
 	cosign := theirs(t, peers.CosignV2)
-	a, w := devServer(t), cosignTool(t, cosign)
+	a, w := startDev(t), cosignTool(t, cosign)
 	registry := startRegistry(t)
 	image := registry.push(t, "fencepost/image", []byte("the layer"))
 	w.accept(t, nil, cosign, "sign", "--key", "cosign.key", "--timestamp-server-url", a.url, "--tlog-upload=false",

@@ -21,7 +21,7 @@ func TestBouncyCastle(t *testing.T) {
 		{"p256", "SHA-256"}, {"p384", "SHA-384"}, {"p521", "SHA-512"}, {"rsa3072", "SHA-256"},
 	} {
 		t.Run(test.keyType+" "+test.hash, func(t *testing.T) {
-			a, w := devKey(t, test.keyType), scratch(t)
+			a, w := startKey(t, test.keyType), scratch(t)
 			w.write(t, "data", []byte("the data"))
 			w.write(t, "other", []byte("other data"))
 			w.accept(t, nil, stamp("ask", a.url, test.hash, "data", "a.tsq", "a.tsr")...)
@@ -39,7 +39,7 @@ func TestBouncyCastle(t *testing.T) {
 
 // TestJarsigner: the JDK asks for a timestamp while it signs, and verifies it.
 func TestJarsigner(t *testing.T) {
-	a, w := devServer(t), scratch(t)
+	a, w := startDev(t), scratch(t)
 	w.write(t, "plain.jar", zipOf(t, map[string][]byte{
 		"META-INF/MANIFEST.MF": []byte("Manifest-Version: 1.0\r\n\r\n"),
 		"data.txt":             []byte("the data"),

@@ -24,7 +24,7 @@ func opensslVerify(a *tsa, tsr string, against ...string) []string {
 func TestOpenSSL(t *testing.T) {
 	for _, keyType := range keyTypes {
 		t.Run(keyType, func(t *testing.T) {
-			a := devKey(t, keyType)
+			a := startKey(t, keyType)
 			for _, hash := range []string{"sha256", "sha384", "sha512"} {
 				t.Run(hash, func(t *testing.T) {
 					w := scratch(t)
@@ -49,27 +49,27 @@ func TestOpenSSL(t *testing.T) {
 
 // TestOpenSSLForms: requests without nonce, without certificate, with a policy; and what is refused.
 func TestOpenSSLForms(t *testing.T) {
-	a := devServer(t)
+	a := startDev(t)
 	w := scratch(t)
 	w.write(t, "data", []byte("the data"))
 	tests := []struct {
-		name  string
-		query []string
-		want  []string // in the text of the reply
-		bad   bool
+		name    string
+		query   []string
+		want    []string // in the text of the reply
+		failure string   // the PKIFailureInfo, where the answer is a rejection
 	}{
-		{"no nonce", []string{"-sha256", "-cert", "-no_nonce"}, []string{"Status: Granted.", "Nonce: unspecified"}, false},
-		{"no certificate", []string{"-sha256"}, []string{"Status: Granted."}, false},
-		{"policy", []string{"-sha256", "-tspolicy", "1.3.6.1.4.1.57264.2"}, []string{"Status: Granted.", "Policy OID: 1.3.6.1.4.1.57264.2"}, false},
-		{"SHA-1", []string{"-sha1"}, []string{"Status: Rejected.", "unrecognized or unsupported algorithm identifier"}, true},
-		{"foreign policy", []string{"-sha256", "-tspolicy", "1.2.3.4"}, []string{"Status: Rejected.", "the requested TSA policy is not supported by the TSA"}, true},
+		{"no nonce", []string{"-sha256", "-cert", "-no_nonce"}, []string{"Status: Granted.", "Nonce: unspecified"}, ""},
+		{"no certificate", []string{"-sha256"}, []string{"Status: Granted."}, ""},
+		{"policy", []string{"-sha256", "-tspolicy", ourPolicy}, []string{"Status: Granted.", "Policy OID: " + ourPolicy}, ""},
+		{"SHA-1", []string{"-sha1"}, []string{"Status: Rejected.", "unrecognized or unsupported algorithm identifier"}, "badAlg"},
+		{"foreign policy", []string{"-sha256", "-tspolicy", "1.2.3.4"}, []string{"Status: Rejected.", "the requested TSA policy is not supported by the TSA"}, "unacceptedPolicy"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w.ask(t, a, "form", "data", test.query...)
 			w.accept(t, test.want, "openssl", "ts", "-reply", "-in", "form.tsr", "-text")
-			if test.bad {
-				w.refuse(t, []string{"response code"}, opensslVerify(a, "form.tsr", "-queryfile", "form.tsq")...)
+			if test.failure != "" {
+				w.refuse(t, []string{"status code: rejection", test.failure}, opensslVerify(a, "form.tsr", "-queryfile", "form.tsq")...)
 			} else {
 				w.accept(t, []string{"Verification: OK"}, opensslVerify(a, "form.tsr", "-queryfile", "form.tsq")...)
 			}

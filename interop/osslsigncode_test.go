@@ -12,7 +12,7 @@ import (
 // signer's certificate expires soon after, so that the signature holds only by its timestamp; otherwise
 // osslsigncode reports a bad timestamp and accepts the signature all the same.
 func TestOsslsigncode(t *testing.T) {
-	a, w := devServer(t), scratch(t)
+	a, w := startDev(t), scratch(t)
 	w.write(t, "main.go", []byte("package main\n\nfunc main() { println(\"the program\") }\n"))
 	// The compiler's cache is the user's own, not that of the empty HOME.
 	build := *w

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"testing"
 )
 
@@ -19,17 +20,38 @@ func startDev(t *testing.T) *tsa {
 	return newTSA(t, base, chainAt(t, base))
 }
 
-// startKey starts our server with a key of the given type, in a file, and a chain made by "cert create".
+// productionConfig is a configuration as an operator writes one; %s are the listener and the policy.
+const productionConfig = `listen: [%s]
+admin: "off"
+tsa:
+  key: file:tsa/key.pem
+  chain: tsa/chain.pem
+  policy: %s
+  clock: {source: system, bound: 500ms}
+`
+
+// ourPolicy is the policy of what startKey starts, and of the drop-in and --dev too.
+const ourPolicy = "1.3.6.1.4.1.57264.2"
+
+// startKey starts "fencepost serve --config" with a key of the given type, in a file, and a chain made by
+// "cert create".
 func startKey(t *testing.T, keyType string) *tsa {
 	t.Helper()
 	w := scratch(t)
 	w.certCreate(t, keyType, "tsa")
+	host := "127.0.0.1:" + freePort(t)
+	config := w.write(t, "fencepost.yaml", fmt.Appendf(nil, productionConfig, host, ourPolicy))
+	w.serve(t, "http://"+host+"/readyz", ours("fencepost"), "serve", "--config", config)
+	return newTSA(t, "http://"+host, chainAt(t, "http://"+host))
+}
+
+// startDropIn starts our timestamp-server with further flags, which are the peer's.
+func startDropIn(t *testing.T, flags ...string) *tsa {
+	t.Helper()
 	port := freePort(t)
 	base := "http://127.0.0.1:" + port
-	w.serve(t, base+"/ping",
-		ours("timestamp-server"), "serve", "--host", "127.0.0.1", "--port", port, "--disable-ntp-monitoring",
-		"--include-chain-in-response", "--timestamp-signer", "file",
-		"--file-signer-key-path", w.path("tsa/key.pem"), "--certificate-chain-path", w.path("tsa/chain.pem"))
+	argv := []string{ours("timestamp-server"), "serve", "--host", "127.0.0.1", "--port", port, "--disable-ntp-monitoring"}
+	scratch(t).serve(t, base+"/ping", append(argv, flags...)...)
 	return newTSA(t, base, chainAt(t, base))
 }
 

@@ -21,7 +21,7 @@ func stampJS(t *testing.T, args ...string) []string {
 // each are judged by the other.
 func TestSigstoreJS(t *testing.T) {
 	cosign := theirs(t, peers.CosignV3)
-	a, w := devServer(t), cosignTool(t, cosign)
+	a, w := startDev(t), cosignTool(t, cosign)
 	w.cosignConfig(t, cosign, a)
 	w.write(t, "data", []byte("the data"))
 	w.write(t, "other", []byte("other data"))

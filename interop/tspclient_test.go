@@ -34,7 +34,7 @@ func judgeTSPClient(t *testing.T, token, data []byte, root *x509.Certificate) er
 func TestTSPClient(t *testing.T) {
 	for _, keyType := range keyTypes {
 		t.Run(keyType, func(t *testing.T) {
-			a := devKey(t, keyType)
+			a := startKey(t, keyType)
 			root, stranger := a.certificates[len(a.certificates)-1], foreignCertificate(t)
 			client, err := tspclient.NewHTTPTimestamper(http.DefaultClient, a.url)
 			if err != nil {
