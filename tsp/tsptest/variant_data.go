@@ -84,6 +84,14 @@ func dataVariants() []Variant {
 			f.Indefinite = true
 			f.Data = func(d *DataFields) { d.CRLs = [][]byte{f.CRL} }
 		}),
+		// What is signed is the DER of the attributes, however they are sent
+		// (RFC 5652, 5.4).
+		on("ber-signed-attributes", Good, func(f *Forge) {
+			f.Signer = func(s *SignerFields) {
+				attributes := s.SignedAttributes[der.HeaderLen(len(s.SignedAttributes)-3):]
+				s.SignedAttributes = append(append([]byte{der.Context(0), 0x80}, attributes...), 0, 0)
+			}
+		}),
 		on("token-trailing", Malformed, func(f *Forge) { f.Token = func(b []byte) []byte { return append(b, 0) } }),
 		on("token-trailing-element", Malformed, func(f *Forge) { f.Token = func(b []byte) []byte { return append(b, null()...) } }),
 		on("token-is-data", Malformed, func(f *Forge) {
