@@ -232,6 +232,40 @@ func TestHostileBags(t *testing.T) {
 	}
 }
 
+// TestMaze: certificates that all certify one another lead nowhere, at a
+// bounded cost.
+func TestMaze(t *testing.T) {
+	key, leafKey := pkitest.Key(t, pkitest.P256, "maze"), pkitest.Key(t, pkitest.P256, "maze leaf")
+	good := pkitest.TSA(t, pkitest.Options{})
+	issue := func(serial int, tmpl x509.Certificate, public any) []byte {
+		tmpl.SerialNumber = big.NewInt(int64(serial))
+		raw, err := x509.CreateCertificate(nil, &tmpl, &x509.Certificate{Subject: good.Intermediate.Subject}, public, pkitest.Deterministic(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	leaf := *good.Leaf
+	pkitest.EKU(true, "1.3.6.1.5.5.7.3.8")(&leaf)
+	f := &tsptest.Forge{Identity: tsptest.Identity{Chain: [][]byte{issue(1, leaf, leafKey.Public()), good.Root.Raw}, Key: leafKey}}
+	var maze [][]byte
+	for i := range 62 {
+		maze = append(maze, issue(i+2, x509.Certificate{Subject: good.Intermediate.Subject, NotBefore: pkitest.NotBefore(),
+			NotAfter: pkitest.NotAfter(), IsCA: true, BasicConstraintsValid: true}, key.Public()))
+	}
+	token := bag(f, maze).ParsedToken(t)
+	p := verify.Policy{Roots: []*x509.Certificate{good.Root}, Now: now}
+	var w verify.Work
+	var err error
+	cost := allocated(func() { _, w, err = verify.TokenWork(p, token, tsptest.Imprint()) })
+	if got := reasonOf(err); got != verify.ReasonUntrusted {
+		t.Errorf("Token: %v, want reason untrusted", err)
+	}
+	if w.Parsed != verify.MaxIntermediates+1 || cost > 10<<20 {
+		t.Errorf("work %+v and %d KiB", w, cost>>10)
+	}
+}
+
 // allocated returns the bytes that f allocates.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats

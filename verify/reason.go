@@ -51,13 +51,13 @@ const (
 	// ReasonMessageDigest: the messageDigest attribute is not the digest of the
 	// TSTInfo (RFC 5652, 5.4).
 	ReasonMessageDigest Reason = "message-digest"
-	// ReasonCertificateMissing: the signer's certificate is neither in the
-	// token nor in the policy (RFC 3161, 2.4.1).
-	ReasonCertificateMissing Reason = "certificate-missing"
 	// ReasonSigningCertificate: the signingCertificate attributes are missing,
 	// malformed, or name another certificate than the signer (RFC 3161, 2.4.2;
 	// RFC 5816; RFC 5035).
 	ReasonSigningCertificate Reason = "signing-certificate"
+	// ReasonCertificateMissing: the signer's certificate is neither in the
+	// token nor in the policy (RFC 3161, 2.4.1).
+	ReasonCertificateMissing Reason = "certificate-missing"
 	// ReasonPinned: the signer's certificate is not the one that the policy
 	// names ([Policy.Certificate], [Policy.CommonName]).
 	ReasonPinned Reason = "pinned-certificate"
@@ -77,7 +77,7 @@ const (
 	// privateKeyUsagePeriod (EN 319 421, 7.6.7).
 	ReasonKeyUsagePeriod Reason = "key-usage-period"
 	// ReasonUntrusted: no chain from the signer's certificate to a root of the
-	// policy (RFC 5280, 6).
+	// policy that holds for timestamping with acceptable keys (RFC 5280, 6).
 	ReasonUntrusted Reason = "untrusted"
 	// ReasonRevoked: a certificate of the chain is revoked in a way that voids
 	// the token (RFC 3161, 4.1).
@@ -94,7 +94,7 @@ func Reasons() []Reason {
 		ReasonPolicy, ReasonExtension, ReasonFuture, ReasonSignedData, ReasonDigestAlgorithm,
 		ReasonSignatureAlgorithm, ReasonSignedAttributes, ReasonMessageDigest, ReasonSigningCertificate,
 		ReasonCertificateMissing, ReasonPinned, ReasonCertificate, ReasonTSAName, ReasonSignature,
-		ReasonKeyUsagePeriod, ReasonValidity, ReasonUntrusted, ReasonRevoked, ReasonRevocationUnknown,
+		ReasonValidity, ReasonKeyUsagePeriod, ReasonUntrusted, ReasonRevoked, ReasonRevocationUnknown,
 	}
 }
 
