@@ -139,10 +139,10 @@ func ExamplePolicy_verifyOpts() {
 	}
 	// Output:
 	// OID            policy
-	// TSACertificate pinned
+	// TSACertificate pinned-certificate
 	// Roots          no-roots
 	// Nonce          nonce
-	// CommonName     pinned
+	// CommonName     pinned-certificate
 }
 
 // A refusal, which VerifyTimestampResponse reports as a ParseError of another
