@@ -5,6 +5,9 @@ go 1.26.0
 replace github.com/fencepost-tsa/fencepost => ../
 
 require (
+	github.com/fencepost-tsa/fencepost v0.0.0-00010101000000-000000000000
 	github.com/notaryproject/tspclient-go v1.0.0
 	golang.org/x/sys v0.49.0
 )
+
+require golang.org/x/crypto v0.58.0 // indirect

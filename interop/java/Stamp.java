@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Set;
 
 import org.bouncycastle.cert.X509CertificateHolder;
+import org.bouncycastle.cms.CMSSignedData;
 import org.bouncycastle.cms.jcajce.JcaSimpleSignerInfoVerifierBuilder;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
 import org.bouncycastle.tsp.TSPAlgorithms;
@@ -39,10 +40,13 @@ import org.bouncycastle.tsp.TimeStampToken;
  *
  * <pre>
  * Stamp ask URL HASH FILE OUT.tsq OUT.tsr
- * Stamp verify ROOT.pem FILE IN.tsq IN.tsr
+ * Stamp verify ROOT.pem FILE IN.tsq IN.tsr...
  * </pre>
  *
- * Exit status: 0 it verifies, 1 it does not, 2 it could not be told.
+ * A request named "-" is not compared. Of a file ending in .tst, which is a bare token, the request is
+ * compared with the imprint only. One line is printed for each response or token.
+ *
+ * Exit status: 0 all verify, 1 one does not, 2 wrong usage.
  */
 final class Stamp {
     public static void main(String[] args) throws Exception {
@@ -50,10 +54,14 @@ final class Stamp {
         try {
             if (args.length == 6 && args[0].equals("ask")) {
                 ask(args[1], args[2], Path.of(args[3]), Path.of(args[4]), Path.of(args[5]));
-            } else if (args.length == 5 && args[0].equals("verify")) {
-                verify(Path.of(args[1]), Path.of(args[2]), Path.of(args[3]), Path.of(args[4]));
+            } else if (args.length >= 5 && args[0].equals("verify")) {
+                boolean all = true;
+                for (String name : Arrays.copyOfRange(args, 4, args.length)) {
+                    all &= judge(Path.of(args[1]), Path.of(args[2]), args[3], Path.of(name));
+                }
+                System.exit(all ? 0 : 1);
             } else {
-                System.err.println("usage: Stamp ask URL HASH FILE TSQ TSR | verify ROOT FILE TSQ TSR");
+                System.err.println("usage: Stamp ask URL HASH FILE TSQ TSR | verify ROOT FILE TSQ TSR...");
                 System.exit(2);
             }
         } catch (TSPException | java.security.GeneralSecurityException | java.io.IOException e) {
@@ -89,14 +97,34 @@ final class Stamp {
         }
     }
 
-    private static void verify(Path root, Path file, Path tsq, Path tsr) throws Exception {
-        TimeStampRequest request = new TimeStampRequest(Files.readAllBytes(tsq));
+    /** Prints the verdict on one response or token. */
+    private static boolean judge(Path root, Path file, String tsq, Path tsr) {
+        try {
+            System.out.println("verified " + tsr + " " + verify(root, file, tsq, tsr).toInstant());
+            return true;
+        } catch (Exception e) {
+            // Whatever it is, malformed input has led to it.
+            System.out.println("refused " + tsr + " " + e.getClass().getSimpleName() + ": " + e.getMessage());
+            return false;
+        }
+    }
+
+    private static TimeStampToken read(String tsq, Path tsr) throws Exception {
+        if (tsr.toString().endsWith(".tst")) {
+            return new TimeStampToken(new CMSSignedData(Files.readAllBytes(tsr)));
+        }
         TimeStampResponse response = new TimeStampResponse(Files.readAllBytes(tsr));
-        response.validate(request);
-        TimeStampToken token = response.getTimeStampToken();
-        if (token == null) {
+        if (!tsq.equals("-")) {
+            response.validate(new TimeStampRequest(Files.readAllBytes(Path.of(tsq))));
+        }
+        if (response.getTimeStampToken() == null) {
             throw new TSPException("no token, status " + response.getStatus() + ": " + response.getStatusString());
         }
+        return response.getTimeStampToken();
+    }
+
+    private static Date verify(Path root, Path file, String tsq, Path tsr) throws Exception {
+        TimeStampToken token = read(tsq, tsr);
         MessageDigest digest = MessageDigest.getInstance(
                 token.getTimeStampInfo().getHashAlgorithm().getAlgorithm().getId(), "BC");
         if (!Arrays.equals(digest.digest(Files.readAllBytes(file)), token.getTimeStampInfo().getMessageImprintDigest())) {
@@ -125,7 +153,7 @@ final class Stamp {
         Date time = token.getTimeStampInfo().getGenTime();
         parameters.setDate(time);
         CertPathBuilder.getInstance("PKIX").build(parameters);
-        System.out.println("verified " + time.toInstant());
+        return time;
     }
 
     private Stamp() {}
