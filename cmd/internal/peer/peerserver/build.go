@@ -119,7 +119,7 @@ func (o *options) tsa(ctx context.Context) (*serve.TSA, error) {
 	if o.given("timestamp-signer-hash") {
 		cfg.Digest = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}[o.signerHash.String()]
 	}
-	policy, err := config.ParseOID(o.defaultPolicy.String())
+	policy, err := config.ParseOID(o.defaultPolicy)
 	if err != nil {
 		return nil, cli.Usagef("--default-policy-oid: %w", err)
 	}

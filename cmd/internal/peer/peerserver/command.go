@@ -56,7 +56,12 @@ way are answered first.`,
 				o.flush()
 				return err
 			}
-			return o.serve(cmd.Context())
+			s, err := o.build(cmd.Context())
+			if err != nil {
+				o.flush()
+				return err
+			}
+			return s.run(cmd.Context())
 		},
 	})
 	peer.Root(env, root)
@@ -65,10 +70,10 @@ way are answered first.`,
 
 // options are the flags, under the names of the namesake.
 type options struct {
-	env      *cli.Env
-	given    func(flag string) bool // it is not the default
-	log      *slog.Logger           // nil until the flags are known
-	warnings []string               // from before that
+	env    *cli.Env
+	given  func(flag string) bool // it is not the default
+	log    *slog.Logger           // nil until the flags are known
+	before []remark               // what was to be said before that
 
 	config, logType                      string
 	enablePprof, pingOnly                bool
@@ -78,7 +83,7 @@ type options struct {
 	keyPasswdFile                        string
 	requestID                            string
 	maxBody                              uint64
-	defaultPolicy                        *peer.Value
+	defaultPolicy                        string
 	acceptedPolicies                     []string
 	disableNTP                           bool
 	refusals                             *peer.Value
@@ -110,10 +115,6 @@ var unbuilt = map[string]string{
 func (o *options) flags(f *pflag.FlagSet) {
 	o.signer = peer.OneOf("string", "memory", "file", "kms", "tink")
 	o.signerHash = peer.OneOf("string", "sha256", "sha384", "sha512")
-	o.defaultPolicy = peer.OID()
-	if err := o.defaultPolicy.Set(DefaultPolicy); err != nil {
-		panic("peerserver: internal error: " + err.Error())
-	}
 	o.refusals = peer.OneOf("string", "rfc3161", "json")
 	o.maxHeader = 1e6
 	const notBuilt = "not built in yet; refused if it is given"
@@ -139,7 +140,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.requestID, "http-request-id-header-name", "X-Request-Id", "the header with the identifier of a request, taken and given back")
 	f.Uint64Var(&o.maxBody, "max-request-body-size", 1<<20, "the longest body of a request, in bytes; at least 1")
 	f.DurationVar(&o.cleanup, "cleanup-timeout", 620*time.Second, "how long a connection may be idle")
-	f.Var(o.defaultPolicy, "default-policy-oid", "the policy of timestamps whose request names none; always accepted")
+	f.StringVar(&o.defaultPolicy, "default-policy-oid", DefaultPolicy, "the policy of timestamps whose request names none; always accepted")
 	f.StringSliceVar(&o.acceptedPolicies, "accepted-policy-oids", []string{DefaultPolicy}, "the policies that a request may name")
 	f.Bool("allow-custom-extensions", false, notBuilt)
 
@@ -181,7 +182,7 @@ func (o *options) settings(flags *pflag.FlagSet) error {
 	if file == "" {
 		file = peer.Find(o.places())
 		if file != "" {
-			o.warn("using the configuration file %s, which nothing names but its place", file)
+			o.say(slog.LevelInfo, "using the configuration file "+file)
 		}
 	}
 	if file != "" {
@@ -277,34 +278,39 @@ func refuseUnbuilt(flags *pflag.FlagSet) error {
 	return err
 }
 
-// warn says what may be a mistake. It is part of the log, which for --log-type
-// prod is JSON throughout.
+// A remark is something to say when there is a log.
+type remark struct {
+	level slog.Level
+	text  string
+}
+
+// warn says what may be a mistake.
 func (o *options) warn(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	o.say(slog.LevelWarn, fmt.Sprintf(format, args...))
+}
+
+// say writes to the log, which for --log-type prod is JSON throughout, as soon
+// as there is one.
+func (o *options) say(level slog.Level, text string) {
 	if o.log == nil {
-		o.warnings = append(o.warnings, text)
+		o.before = append(o.before, remark{level, text})
 		return
 	}
-	o.log.Warn(text)
+	o.log.Log(context.Background(), level, text)
 }
 
-// flush writes the warnings from before there was a log.
+// flush says what waits for a log, and without one says it plainly.
 func (o *options) flush() {
-	for _, text := range o.warnings {
-		if o.log == nil {
-			o.env.Warn("%s", text)
-		} else {
-			o.log.Warn(text)
+	waiting := o.before
+	o.before = nil
+	for _, r := range waiting {
+		switch {
+		case o.log != nil:
+			o.say(r.level, r.text)
+		case r.level >= slog.LevelWarn:
+			o.env.Warn("%s", r.text)
+		default:
+			o.env.Errorf("%s", r.text)
 		}
 	}
-	o.warnings = nil
-}
-
-// serve builds the server and runs it.
-func (o *options) serve(ctx context.Context) error {
-	s, err := o.build(ctx)
-	if err != nil {
-		return err
-	}
-	return s.run(ctx)
 }
