@@ -60,15 +60,6 @@ func write(t *testing.T, name string, data []byte) {
 	}
 }
 
-func read(t *testing.T, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 func TestCreateVerifyInspect(t *testing.T) {
 	_, url := scene(t)
 	for _, test := range []struct {
