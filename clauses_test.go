@@ -81,6 +81,26 @@ func TestDocumentsNameWhatExists(t *testing.T) {
 	}
 }
 
+// TestDivergences holds that each row of doc/divergences.md names a test or a
+// forged response, in its last cell.
+func TestDivergences(t *testing.T) {
+	rows := tables(t, "doc/divergences.md")
+	if len(rows) == 0 {
+		t.Fatal("no table in doc/divergences.md")
+	}
+	for _, row := range rows {
+		last := codeSpan.FindAllStringSubmatch(row.cells[len(row.cells)-1], -1)
+		if len(last) == 0 {
+			t.Errorf("%s: no test", row)
+		}
+		for _, name := range last {
+			if !testName.MatchString(name[1]) && !variantName.MatchString(name[1]) {
+				t.Errorf("%s: %s is not a test", row, name[1])
+			}
+		}
+	}
+}
+
 // TestCitations holds that every RFC about timestamps, messages and
 // certificates that the parsers and the verifier cite is in the clause map.
 func TestCitations(t *testing.T) {
@@ -186,7 +206,7 @@ func (b *book) checkNames(t *testing.T, where, text string) {
 			if _, err := os.Stat(filepath.FromSlash(name)); err != nil {
 				t.Errorf("%s: %v", where, err)
 			}
-		case variantName.MatchString(name) && strings.HasPrefix(where, "doc/rfc3161.md"):
+		case variantName.MatchString(name) && (strings.HasPrefix(where, "doc/rfc3161.md") || strings.HasPrefix(where, "doc/divergences.md")):
 			if _, err := os.Stat(filepath.Join(filepath.FromSlash(variantsDir), name)); err != nil {
 				t.Errorf("%s: %v", where, err)
 			}
@@ -274,4 +294,54 @@ func readFile(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n")))
+}
+
+// TestMigrating holds that each row of doc/migrating.md names a test or an
+// example, and that no flag of the commands that ours stand in for is missing.
+func TestMigrating(t *testing.T) {
+	const name = "doc/migrating.md"
+	text := readFile(t, name)
+	for _, row := range tables(t, name) {
+		if len(row.cells) != 3 {
+			t.Errorf("%s: %d cells, not 3", row, len(row.cells))
+			continue
+		}
+		names := codeSpan.FindAllStringSubmatch(row.cells[2], -1)
+		if len(names) == 0 {
+			t.Errorf("%s: no test and no example", row)
+		}
+		for _, n := range names {
+			if !testName.MatchString(n[1]) {
+				t.Errorf("%s: %s is not a test", row, n[1])
+			}
+		}
+	}
+	for _, program := range []struct{ heading, flags string }{
+		{"## timestamp-cli\n", "cmd/internal/peer/peercli/testdata/timestamp-cli.flags"},
+		{"## timestamp-server\n", "cmd/internal/peer/peerserver/testdata/timestamp-server.flags"},
+	} {
+		_, section, ok := strings.Cut(text, program.heading)
+		if !ok {
+			t.Fatalf("%s has no heading %q", name, program.heading)
+		}
+		section, _, _ = strings.Cut(section, "\n## ")
+		mentioned := map[string]bool{}
+		for _, flag := range regexp.MustCompile(`--[a-z][a-z0-9_-]*`).FindAllString(section, -1) {
+			mentioned[flag] = true
+		}
+		count := 0
+		for line := range strings.Lines(readFile(t, program.flags)) {
+			words := strings.Fields(line)
+			if len(words) < 2 || words[0] == "#" {
+				continue
+			}
+			count++
+			if !mentioned["--"+words[1]] {
+				t.Errorf("%s does not say what becomes of --%s", name, words[1])
+			}
+		}
+		if count == 0 {
+			t.Errorf("%s has no flag", program.flags)
+		}
+	}
 }
