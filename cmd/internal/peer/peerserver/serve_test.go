@@ -455,6 +455,15 @@ func TestMetrics(t *testing.T) {
 	if status, body := get(t, http.DefaultClient, m[1]+"/metrics"); status != 200 || !strings.Contains(body, "fencepost_") {
 		t.Errorf("metrics: %d", status)
 	}
+	if !strings.Contains(r.log.String(), "no profiles there") { // no other program has the port
+		const profiles = "http://127.0.0.1:6060"
+		if status, _ := get(t, http.DefaultClient, profiles+"/debug/pprof/"); status != 200 {
+			t.Errorf("profiles: %d", status)
+		}
+		if status, _ := get(t, http.DefaultClient, profiles+"/metrics"); status != 404 {
+			t.Errorf("metrics where profiles are: %d", status)
+		}
+	}
 	if !strings.Contains(r.log.String(), "nothing monitors the system clock") {
 		t.Errorf("no warning about the clock:\n%s", r.log)
 	}
@@ -464,9 +473,14 @@ func TestMetrics(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 
-	// The default address is taken by this test or by somebody else.
-	if l, err := net.Listen("tcp", peerserver.DefaultMetrics); err == nil {
-		defer l.Close()
+	// The default address is taken by this test, or by a program that keeps it.
+	for range 50 {
+		l, err := net.Listen("tcp", peerserver.DefaultMetrics)
+		if err == nil {
+			defer l.Close()
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	if r := start(t, nil, "--disable-ntp-monitoring"); !strings.Contains(r.log.String(), "there are no metrics") {
 		t.Errorf("log:\n%s", r.log)
