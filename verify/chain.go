@@ -45,6 +45,9 @@ func (c *chooser) choose() ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(chains) == 0 { // whatever build says: without a chain there is no trust
+		return nil, fail(ReasonUntrusted, "no chain from %s to a root of the policy", subject(c.leaf.cert))
+	}
 	c.policy.Cache.add(c.leaf, chains)
 	var first error
 	for _, chain := range chains {
@@ -62,6 +65,11 @@ func (c *chooser) choose() ([]*x509.Certificate, error) {
 // build returns the chains to roots of the policy that are valid at the
 // token's time for timestamping (RFC 3161, appendix B; RFC 5280, 6).
 func (c *chooser) build() ([][]*x509.Certificate, error) {
+	if c.genTime.IsZero() {
+		// To crypto/x509 that means now. A sloppy CA, or a forger, can well make
+		// a certificate that begins with the year 1.
+		return nil, fail(ReasonValidity, "the token's time %s is none that a chain can be valid at", stamp(c.genTime))
+	}
 	roots, intermediates := c.pools()
 	pools := [2]*x509.CertPool{x509.NewCertPool(), x509.NewCertPool()}
 	for i, list := range [2][]*x509.Certificate{roots, intermediates} {
@@ -141,11 +149,14 @@ func (c *chooser) pools() (roots, intermediates []*x509.Certificate) {
 	return roots, intermediates
 }
 
-// explain gives the error of crypto/x509 its reason.
+// explain gives the error of crypto/x509 its reason. It never returns nil.
 func (c *chooser) explain(err error, roots, intermediates []*x509.Certificate) error {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
-		return checkWindow(invalid.Cert, c.genTime)
+		if err := checkWindow(invalid.Cert, c.genTime); err != nil {
+			return err
+		}
+		return failed(ReasonValidity, err, "no acceptable chain to a root")
 	}
 	var unknown x509.UnknownAuthorityError
 	if !errors.As(err, &unknown) {
