@@ -1,0 +1,123 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/manual"
+	"github.com/fencepost-tsa/fencepost/tsp"
+	"github.com/fencepost-tsa/fencepost/verify"
+)
+
+const manDir = "../../doc/man"
+
+func readPage(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(manDir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// tree returns the commands as they are run, --json included.
+func tree(t *testing.T) *cobra.Command {
+	t.Helper()
+	env := &cli.Env{Program: "fencepost"}
+	root := newRoot(env)
+	if code := cli.Run(t.Context(), env, root, []string{"version"}); code != cli.ExitOK {
+		t.Fatalf("version ended with status %d", code)
+	}
+	return root
+}
+
+// TestManual holds the manual pages against the commands, option by option.
+func TestManual(t *testing.T) {
+	root := tree(t)
+	for _, test := range []struct {
+		page string
+		path []string
+	}{
+		{"fencepost-serve.1", []string{"serve"}},
+		{"fencepost-timestamp.1", []string{"timestamp"}},
+		{"fencepost-cert.1", []string{"cert"}},
+	} {
+		cmd, _, err := root.Find(test.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, problem := range manual.Problems([]byte(readPage(t, test.page)), root, cmd) {
+			t.Errorf("%s: %s", test.page, problem)
+		}
+	}
+	// The page of the program names each command, and the page of each group.
+	page := readPage(t, "fencepost.1")
+	for _, problem := range manual.Problems([]byte(page), root, &cobra.Command{Use: "none"}) {
+		t.Errorf("fencepost.1: %s", problem)
+	}
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			continue
+		}
+		if !strings.Contains(page, ".B "+cmd.Name()+"\n") {
+			t.Errorf("fencepost.1 does not explain %s", cmd.Name())
+		}
+		if _, err := os.Stat(filepath.Join(manDir, "fencepost-"+cmd.Name()+".1")); err == nil &&
+			!strings.Contains(page, `\fBfencepost\-`+cmd.Name()+`\fR(1)`) {
+			t.Errorf("fencepost.1 does not refer to fencepost-%s(1)", cmd.Name())
+		}
+	}
+}
+
+// TestManualReasons holds that fencepost-timestamp(1) has every word that
+// --json may give as a reason.
+func TestManualReasons(t *testing.T) {
+	page := strings.ReplaceAll(readPage(t, "fencepost-timestamp.1"), `\-`, "-")
+	_, section, ok := strings.Cut(page, "is one of\n")
+	if !ok {
+		t.Fatal("no list of reasons")
+	}
+	section, _, _ = strings.Cut(section, "\n.SH ")
+	words := map[string]bool{}
+	for _, w := range regexp.MustCompile(`[A-Za-z-]+`).FindAllString(section, -1) {
+		words[w] = true
+	}
+	for _, r := range verify.Reasons() {
+		if !words[string(r)] {
+			t.Errorf("reason %s is not in the page", r)
+		}
+	}
+	for _, info := range append(tsp.FailureInfos(), tsp.NoFailureInfo) {
+		if !words[info.String()] {
+			t.Errorf("failure information %s is not in the page", info)
+		}
+	}
+}
+
+// TestManualReferences holds that the pages of ours that a page refers to exist.
+func TestManualReferences(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(manDir, "*.1"))
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("pages: %v, %v", pages, err)
+	}
+	reference := regexp.MustCompile(`((?:fencepost|timestamp)[a-z-]*)(?: |\\fR)\(1\)`)
+	for _, name := range pages {
+		name = filepath.Base(name)
+		page := strings.ReplaceAll(readPage(t, name), `\-`, "-")
+		found := reference.FindAllStringSubmatch(page, -1)
+		if len(found) == 0 {
+			t.Errorf("%s refers to no other page", name)
+		}
+		for _, m := range found {
+			if _, err := os.Stat(filepath.Join(manDir, m[1]+".1")); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
