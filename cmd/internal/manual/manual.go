@@ -21,6 +21,10 @@ import (
 // sections are those that every page has, in this order, others in between.
 var sections = []string{"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"}
 
+// macros are those that the pages use. A line that begins with a point and is
+// none of them, such as the name of a hidden file, vanishes from the page.
+var macros = []string{"TH", "SH", "SS", "TP", "TQ", "PP", "IP", "RS", "RE", "EX", "EE", "br", "B", "I", "BR", "BI", "IR"}
+
 // common is the subsection for options of all commands where the section
 // begins with something else.
 const common = "All commands"
@@ -52,6 +56,7 @@ type page struct {
 	sections []string
 	entries  map[string][]entry // of OPTIONS, by subsection, "" before the first
 	all      string             // the text
+	unknown  []string           // macros that there are not
 }
 
 func parse(source []byte) *page {
@@ -63,6 +68,9 @@ func parse(source []byte) *page {
 		line = strings.TrimRight(line, "\n")
 		t := text(line)
 		p.all += t + "\n"
+		if macro, _, _ := strings.Cut(line, " "); strings.HasPrefix(macro, ".") && !slices.Contains(macros, macro[1:]) {
+			p.unknown = append(p.unknown, macro)
+		}
 		switch {
 		case strings.HasPrefix(line, ".SH "):
 			section, sub, open = t, "", nil
@@ -106,6 +114,9 @@ func Problems(source []byte, root, cmd *cobra.Command) []string {
 	}
 	if at < len(sections) {
 		add("no section %s after %s", sections[at], strings.Join(p.sections, ", "))
+	}
+	for _, macro := range p.unknown {
+		add("%s at the beginning of a line is no macro", macro)
 	}
 	known := map[string]bool{"--help": true}
 	each(root, func(c *cobra.Command) {

@@ -81,6 +81,7 @@ func TestProblems(t *testing.T) {
 		{"other default", "default is 5m", "default is 5s", "does not say that the default is 5m"},
 		{"default of a list", "default is a", "default is b", "does not say that the default is a"},
 		{"no variable", "PROG_OUT", "", "the variable PROG_OUT for --out is not mentioned"},
+		{"hidden file at the beginning of a line", "None.", "None, not even\n.prog here.", ".prog at the beginning of a line is no macro"},
 		{"unknown command", ".SS make", ".SS mike", `"mike" in OPTIONS is not a command`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
