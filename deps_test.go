@@ -24,20 +24,21 @@ var library = map[string]string{
 	"internal/der":      "internal/oid",
 	"internal/cms":      "internal/der internal/oid",
 	"internal/pkup":     "",
+	"internal/pubkey":   "",
 	"tsp":               "internal/cms internal/der internal/oid",
 	"clock":             "",
-	"verify":            "tsp internal/cms internal/der internal/oid internal/pkup",
+	"verify":            "tsp internal/cms internal/der internal/oid internal/pkup internal/pubkey",
 	"tsphttp":           "tsp verify",
 	"signer":            "internal/oid",
 	"signer/signertest": "signer",
-	"pki":               "internal/oid internal/pkup",
+	"pki":               "internal/oid internal/pkup internal/pubkey",
 	"pki/pkitest":       "pki",
-	"authority":         "tsp verify clock internal/cms internal/der internal/oid internal/pkup",
+	"authority":         "tsp verify clock internal/cms internal/der internal/oid internal/pkup internal/pubkey",
 	"tsp/tsptest":       "tsp authority tsphttp signer pki pki/pkitest internal/cms internal/der internal/oid",
 }
 
 // groundFloor packages compute. They do no I/O and write no log.
-var groundFloor = []string{"internal/oid", "internal/der", "internal/cms", "internal/pkup", "tsp", "verify"}
+var groundFloor = []string{"internal/oid", "internal/der", "internal/cms", "internal/pkup", "internal/pubkey", "tsp", "verify"}
 
 // forbiddenBelow names what the ground floor must not import.
 var forbiddenBelow = []string{"net", "net/http", "os", "os/exec", "log", "log/slog"}

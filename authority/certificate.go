@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/internal/pkup"
+	"github.com/fencepost-tsa/fencepost/internal/pubkey"
 )
 
 var (
@@ -25,6 +26,9 @@ func checkChain(chain []*x509.Certificate) error {
 	for i, c := range chain {
 		if c == nil || len(c.Raw) == 0 {
 			return fmt.Errorf("certificate %d of the chain is empty", i+1)
+		}
+		if fault := pubkey.Fault(c.PublicKey); fault != "" {
+			return fmt.Errorf("certificate %d of the chain (%q): the key is %s", i+1, c.Subject, fault)
 		}
 	}
 	if err := checkLeaf(chain[0]); err != nil {
@@ -86,8 +90,8 @@ func checkLeaf(c *x509.Certificate) error {
 		return errors.New("its extended key usage is not critical (RFC 3161, 2.3)")
 	case keyUsage && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0:
 		return errors.New("its key usage has neither digitalSignature nor nonRepudiation")
-	case c.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
-		return errors.New("its key usage lets it sign certificates or CRLs; the key of a TSA is for timestamps alone")
+	case c.KeyUsage&^(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) != 0: // as OpenSSL and verify have it
+		return errors.New("its key usage has more than digitalSignature and nonRepudiation; the key of a TSA is for timestamps alone")
 	}
 	return nil
 }

@@ -113,7 +113,12 @@ func TestNewRefuses(t *testing.T) {
 			c.ExtKeyUsage, c.ExtraExtensions = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, nil
 		}), "timeStamping alone"},
 		{"key usage without signing", leaf(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), "neither digitalSignature"},
-		{"key usage with certificates", leaf(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }), "sign certificates"},
+		{"key usage with certificates", leaf(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }), "for timestamps alone"},
+		// Whatever verifiers refuse must not start, to refuse every request later.
+		{"key usage with encryption", leaf(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyEncipherment }), "for timestamps alone"},
+		{"weak key of the issuer", func(t *testing.T, c *authority.Config) {
+			c.Chain = pkitest.TSA(t, pkitest.Options{IssuerKey: pkitest.P224}).Certificates()
+		}, "certificate 2 of the chain"},
 		{"malformed usage period", leaf(func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 16}, Value: []byte{0x30, 0}})
 		}), "privateKeyUsagePeriod"},

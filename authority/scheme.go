@@ -14,10 +14,8 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/internal/der"
 	"github.com/fencepost-tsa/fencepost/internal/oid"
+	"github.com/fencepost-tsa/fencepost/internal/pubkey"
 )
-
-// minRSABits is the shortest RSA key that verifiers still take.
-const minRSABits = 2048
 
 // A scheme is how tokens are digested and signed.
 type scheme struct {
@@ -33,28 +31,23 @@ type scheme struct {
 // zero, the one that goes with the key.
 func newScheme(public crypto.PublicKey, digest crypto.Hash) (scheme, error) {
 	s := scheme{public: public, digest: digest}
+	if fault := pubkey.Fault(public); fault != "" {
+		return s, fmt.Errorf("the key is %s", fault)
+	}
 	fitting := crypto.SHA256
 	var signature string
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
 		switch key.Curve {
-		case elliptic.P256():
 		case elliptic.P384():
 			fitting = crypto.SHA384
 		case elliptic.P521():
 			fitting = crypto.SHA512
-		default:
-			return s, fmt.Errorf("EC key is on the curve %s, not on P-256, P-384 or P-521", key.Curve.Params().Name)
 		}
 	case *rsa.PublicKey:
-		if n := key.N.BitLen(); n < minRSABits {
-			return s, fmt.Errorf("RSA key has %d bits, at least %d are needed", n, minRSABits)
-		}
 		signature = oid.RSAEncryption
 	case ed25519.PublicKey:
 		fitting, signature, s.pure = crypto.SHA512, oid.PureEd25519, true
-	default:
-		return s, fmt.Errorf("key is a %T, not ECDSA, RSA or Ed25519", public)
 	}
 	if s.digest == 0 {
 		s.digest = fitting

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/internal/pkup"
+	"github.com/fencepost-tsa/fencepost/internal/pubkey"
 )
 
 // Kind is the place of a certificate in a chain.
@@ -130,11 +131,11 @@ func create(kind Kind, cfg Config) (*x509.Certificate, error) {
 		return fail(err)
 	}
 	// crypto/x509 certifies keys that no verifier should accept.
-	if fault := keyFault(tmpl.PublicKey); fault != "" {
-		return fail(errors.New("public key: " + fault))
+	if fault := pubkey.Fault(tmpl.PublicKey); fault != "" {
+		return fail(errors.New("the public key is " + fault))
 	}
-	if fault := keyFault(cfg.IssuerKey.Public()); fault != "" {
-		return fail(errors.New("issuer's key: " + fault))
+	if fault := pubkey.Fault(cfg.IssuerKey.Public()); fault != "" {
+		return fail(errors.New("the issuer's key is " + fault))
 	}
 	parent := cfg.Issuer
 	if parent == nil {

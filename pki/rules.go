@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fencepost-tsa/fencepost/internal/pubkey"
 )
 
 // length reports whether there are enough certificates to look at.
@@ -92,7 +94,7 @@ func (c *checker) signature(i int, ordered bool) {
 
 func (c *checker) key(i int) {
 	cert, leaf := c.chain[i], i == 0
-	if fault := keyFault(cert.PublicKey); fault != "" {
+	if fault := pubkey.Fault(cert.PublicKey); fault != "" {
 		c.add(RuleKey, i, Error, "NIST SP 800-131A; CSBR, 6.1.5.2", "the public key is %s", fault)
 		return
 	}
@@ -106,7 +108,7 @@ func (c *checker) key(i int) {
 			c.add(RuleKey, i, Note, "CSBR, 6.1.5.2; ETSI TS 119 312", "RSA with %d bits: publicly trusted and qualified TSAs need 3072", bits)
 		}
 	case *ecdsa.PublicKey:
-		// keyFault leaves the three curves that everyone takes.
+		// pubkey.Fault leaves the three curves that everyone takes.
 	case ed25519.PublicKey:
 		if leaf {
 			c.add(RuleKey, i, Warning, "RFC 8419", "Ed25519: Notation and OpenSSL 3.0 refuse its timestamps, and publicly trusted TSAs may not use it (CSBR, 6.1.5.2)")

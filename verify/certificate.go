@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/internal/pkup"
+	"github.com/fencepost-tsa/fencepost/internal/pubkey"
 )
 
 // checkProfile holds a certificate against what RFC 3161, 2.3 wants of that of
@@ -15,7 +16,7 @@ func checkProfile(cert *x509.Certificate) error {
 	if cert.Version != 3 {
 		return fail(ReasonCertificate, "the signer's certificate has version %d, it must be 3", cert.Version)
 	}
-	if fault := keyFault(cert.PublicKey); fault != "" {
+	if fault := pubkey.Fault(cert.PublicKey); fault != "" {
 		return fail(ReasonCertificate, "the signer's key is %s", fault)
 	}
 	// RFC 3161, 2.3: a key "exclusively for" timestamps is no CA's.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/internal/cms"
 	"github.com/fencepost-tsa/fencepost/internal/oid"
+	"github.com/fencepost-tsa/fencepost/internal/pubkey"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
@@ -117,7 +118,7 @@ func (c *chooser) pools() (roots, intermediates []*x509.Certificate) {
 		want := wanted[i]
 		found := func(cert *x509.Certificate) {
 			// No key is used before its length is known.
-			if key, ok := cert.PublicKey.(*rsa.PublicKey); cert.Equal(c.leaf.cert) || ok && key.N.BitLen() > maxRSABits {
+			if key, ok := cert.PublicKey.(*rsa.PublicKey); cert.Equal(c.leaf.cert) || ok && key.N.BitLen() > pubkey.MaxRSABits {
 				return
 			}
 			intermediates = append(intermediates, cert)
@@ -177,7 +178,7 @@ func (c *chooser) explain(err error, roots, intermediates []*x509.Certificate) e
 // weakest says what is wrong with the weakest key of a chain, "" if nothing is.
 func weakest(chain []*x509.Certificate) string {
 	for _, cert := range chain {
-		if fault := keyFault(cert.PublicKey); fault != "" {
+		if fault := pubkey.Fault(cert.PublicKey); fault != "" {
 			return fault
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -15,18 +14,8 @@ import (
 	"github.com/fencepost-tsa/fencepost/internal/cms"
 	"github.com/fencepost-tsa/fencepost/internal/der"
 	"github.com/fencepost-tsa/fencepost/internal/oid"
+	"github.com/fencepost-tsa/fencepost/internal/pubkey"
 	"github.com/fencepost-tsa/fencepost/tsp"
-)
-
-// Limits on keys.
-const (
-	// minRSABits is the shortest RSA modulus accepted: 112 bits of security
-	// (NIST SP 800-131A).
-	minRSABits = 2048
-	// maxRSABits is the longest. The cost of a verification grows with the
-	// square of the length, and a hostile certificate has room for 500,000
-	// bits; crypto/tls draws the line at the same length.
-	maxRSABits = 8192
 )
 
 // Limits on the salt of RSASSA-PSS, in octets. The shortest in use is the
@@ -34,7 +23,7 @@ const (
 // has room for more than the longest.
 const (
 	minSalt = 20
-	maxSalt = maxRSABits / 8
+	maxSalt = pubkey.MaxRSABits / 8
 )
 
 // A scheme is a way to verify a signature: an algorithm identifier, read.
@@ -193,26 +182,4 @@ func (s scheme) verify(pub crypto.PublicKey, message, signature []byte) error {
 		return fail(ReasonSignatureAlgorithm, "no signature algorithm")
 	}
 	return nil
-}
-
-// keyFault says why a public key is not accepted; "" when it is.
-func keyFault(pub crypto.PublicKey) string {
-	switch k := pub.(type) {
-	case *rsa.PublicKey:
-		if n := k.N.BitLen(); n < minRSABits || n > maxRSABits {
-			return fmt.Sprintf("RSA with %d bits, not %d to %d", n, minRSABits, maxRSABits)
-		}
-	case *ecdsa.PublicKey:
-		switch k.Curve {
-		case elliptic.P256(), elliptic.P384(), elliptic.P521():
-		default:
-			return fmt.Sprintf("ECDSA on %s, not P-256, P-384 or P-521", k.Curve.Params().Name)
-		}
-	case ed25519.PublicKey:
-	case nil:
-		return "of a kind unknown here"
-	default:
-		return fmt.Sprintf("of the kind %T, not RSA, ECDSA or Ed25519", pub)
-	}
-	return ""
 }
