@@ -142,7 +142,7 @@ func (c *chooser) pools() (roots, intermediates []*x509.Certificate) {
 			}
 			parsed++
 			c.work.parsed++
-			if cert, err := x509.ParseCertificate(der); err == nil {
+			if cert, err := parseCopy(der); err == nil {
 				found(cert)
 			}
 		}

@@ -2,10 +2,14 @@ package verify_test
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/internal/der"
+	"github.com/fencepost-tsa/fencepost/internal/oid"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 	"github.com/fencepost-tsa/fencepost/tsp/tsptest"
 	"github.com/fencepost-tsa/fencepost/verify"
@@ -39,5 +43,58 @@ func TestYearOne(t *testing.T) {
 			p.Cache = new(verify.ChainCache)
 			check(t, p, f, verify.ReasonValidity)
 		})
+	}
+}
+
+// TestChainKeepsNoToken: certificates outlive the token that they came in, in
+// a cache above all, and do not keep its bytes alive.
+func TestChainKeepsNoToken(t *testing.T) {
+	f := tsptest.NewForge(t, pkitest.Options{})
+	f.Signer = func(s *tsptest.SignerFields) {
+		s.UnsignedAttributes = der.Make(der.Context(1), tsptest.Attribute("\x2a\x03", der.Make(der.TagOctetString, make([]byte, 1<<20))))
+	}
+	stamp := check(t, policyFor(t, f), f, "")
+	for i, cert := range stamp.Chain {
+		if got, most := cap(cert.Raw), 2*len(cert.Raw); got > most {
+			t.Errorf("certificate %d of %d bytes keeps %d", i, len(cert.Raw), got)
+		}
+	}
+}
+
+// TestLongNames: a certificate whose subject has thousands of parts costs no
+// more to speak of than to verify.
+func TestLongNames(t *testing.T) {
+	f := tsptest.NewForge(t, pkitest.Options{Leaf: func(c *x509.Certificate) {
+		for i := range 4500 {
+			c.Subject.ExtraNames = append(c.Subject.ExtraNames, pkix.AttributeTypeAndValue{Type: []int{1, 2, 3}, Value: strconv.Itoa(i)})
+		}
+	}})
+	check(t, policyFor(t, f), f, "")
+	token := f.ParsedToken(t)
+	stranger := policyFor(t, tsptest.NewForge(t, pkitest.Options{Name: "Stranger"}))
+	var err error
+	cost := allocated(func() { _, err = stranger.Token(token, tsptest.Request().Imprint) })
+	if reasonOf(err) != verify.ReasonUntrusted || cost > 10<<20 || len(err.Error()) > 2000 {
+		t.Errorf("refusing it cost %d KiB: %.200v", cost>>10, err)
+	}
+}
+
+// TestLintFollowsOneAttribute: following each of many signingCertificateV2
+// attributes through a bag of certificates would take seconds.
+func TestLintFollowsOneAttribute(t *testing.T) {
+	f := tsptest.NewForge(t, pkitest.Options{Leaf: func(c *x509.Certificate) { c.KeyUsage = 0 }})
+	remarked := func() bool {
+		return slices.ContainsFunc(verify.Lint(f.ParsedToken(t)), func(r verify.Remark) bool { return r.ID == "key-usage-missing" })
+	}
+	if !remarked() {
+		t.Error("the signer's certificate was not found")
+	}
+	f.Unsorted = true
+	f.Signed = func(attributes [][]byte) [][]byte {
+		nobody := tsptest.SigningCertificate(tsptest.ESSCertID{Certificate: f.Chain[0], Digest: make([]byte, 32)})
+		return append([][]byte{tsptest.Attribute(oid.SigningCertificateV2, nobody)}, attributes...)
+	}
+	if remarked() {
+		t.Error("a second attribute was followed")
 	}
 }

@@ -248,18 +248,17 @@ func (l *linter) certificate() {
 // findCertificate returns the certificate of the token that the signed
 // attributes name, nil when there is none or it does not parse.
 func (l *linter) findCertificate() *x509.Certificate {
-	for _, a := range l.token.Signer.SignedAttributes {
-		parse := cms.ParseSigningCertificate
-		switch {
-		case oid.Is(a.Type, oid.SigningCertificateV2):
-			parse = cms.ParseSigningCertificateV2
-		case !oid.Is(a.Type, oid.SigningCertificate):
+	for _, kind := range []struct {
+		id    string
+		parse func([]byte) ([]cms.ESSCertID, error)
+	}{{oid.SigningCertificateV2, cms.ParseSigningCertificateV2}, {oid.SigningCertificate, cms.ParseSigningCertificate}} {
+		// The first of its kind only: going through the certificates for each of
+		// many attributes would take seconds.
+		i := slices.IndexFunc(l.token.Signer.SignedAttributes, func(a tsp.Attribute) bool { return oid.Is(a.Type, kind.id) })
+		if i < 0 || len(l.token.Signer.SignedAttributes[i].Values) != 1 {
 			continue
 		}
-		if len(a.Values) != 1 {
-			continue
-		}
-		ids, err := parse(a.Values[0])
+		ids, err := kind.parse(l.token.Signer.SignedAttributes[i].Values[0])
 		if err != nil || !oid.Strong(ids[0].Hash) && ids[0].Hash != crypto.SHA1 {
 			continue
 		}

@@ -71,7 +71,7 @@ func (p *Policy) findSigner(t *tsp.Token, a *signedAttributes, w *work) (*signer
 		out.cert, out.known = cert, true
 	} else {
 		w.parsed++
-		cert, err := x509.ParseCertificate(found)
+		cert, err := parseCopy(found)
 		if err != nil {
 			return nil, failed(ReasonCertificate, err, "the signer's certificate does not parse")
 		}
@@ -81,6 +81,13 @@ func (p *Policy) findSigner(t *tsp.Token, a *signedAttributes, w *work) (*signer
 		return nil, fail(ReasonSigningCertificate, "the signer identifier names another certificate than the signed attribute")
 	}
 	return out, nil
+}
+
+// parseCopy parses a certificate out of a token. An x509.Certificate keeps the
+// bytes it was parsed from, and a cache or a caller keeps the certificate; not
+// with it the token around it, which may have megabytes.
+func parseCopy(der []byte) (*x509.Certificate, error) {
+	return x509.ParseCertificate(bytes.Clone(der))
 }
 
 // findCertificate returns the DER of the certificate with the given hash, nil
