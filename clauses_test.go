@@ -110,8 +110,8 @@ func TestCitations(t *testing.T) {
 	}
 	// Cited where a detail of an encoding comes from, and not implemented as
 	// such: RFC 2634 and RFC 3370 are what RFC 5035 and RFC 5754 replace, RFC
-	// 3739 is a superclass of EN 319 422, the others are about names and keys.
-	for _, aside := range []string{"2634", "3370", "3739", "5480", "6960", "8410"} {
+	// 3739 is what EN 319 422 stands on, the others are about names, keys and PEM.
+	for _, aside := range []string{"2634", "3370", "3739", "5480", "6960", "7468", "8410"} {
 		mapped[aside] = true
 	}
 	eachGoFile(t, func(name string) {
@@ -122,7 +122,7 @@ func TestCitations(t *testing.T) {
 		}
 		for _, m := range citation.FindAllStringSubmatch(readFile(t, name), -1) {
 			if !mapped[m[1]] {
-				t.Errorf("%s cites RFC %s, which doc/rfc3161.md does not have", name, m[1])
+				t.Errorf("%s cites RFC %s: give it a row in doc/rfc3161.md, or name it here if only a detail comes from it", name, m[1])
 			}
 		}
 	})
@@ -343,5 +343,46 @@ func TestMigrating(t *testing.T) {
 		if count == 0 {
 			t.Errorf("%s has no flag", program.flags)
 		}
+	}
+}
+
+// TestSymptoms holds that what doc/operating.md quotes as a symptom is what the
+// programs really say. An ellipsis stands for what differs each time.
+func TestSymptoms(t *testing.T) {
+	const name = "doc/operating.md"
+	_, section, ok := strings.Cut(readFile(t, name), "\n## At three in the morning\n")
+	if !ok {
+		t.Fatal("no such section")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	var source strings.Builder
+	eachGoFile(t, func(file string) {
+		if !strings.HasSuffix(file, "_test.go") {
+			source.WriteString(readFile(t, file))
+		}
+	})
+	quoted := 0
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 3 {
+			continue
+		}
+		for _, m := range codeSpan.FindAllStringSubmatch(cells[0], -1) {
+			for part := range strings.SplitSeq(m[1], "…") {
+				part = strings.TrimRight(strings.TrimSpace(part), ":")
+				part = strings.TrimPrefix(part, ": ")
+				if len(part) < 4 {
+					continue
+				}
+				quoted++
+				// An error of the system comes with its own words.
+				if !strings.Contains(source.String(), part) && part != "address already in use" && !strings.Contains(part, ": address already in use") {
+					t.Errorf("%s: nothing says %q", name, part)
+				}
+			}
+		}
+	}
+	if quoted < 20 {
+		t.Errorf("%s quotes %d symptoms", name, quoted)
 	}
 }
