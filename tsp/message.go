@@ -73,16 +73,20 @@ func (m *Message) TimeStampToken() (*Token, error) {
 		return m.Token, nil
 	case m.Response != nil && m.Response.Token != nil:
 		return m.Response.Token, nil
-	case m.Response != nil:
+	case m.Response != nil && m.Response.Rejection != nil:
 		return nil, m.Response.Rejection
 	}
-	return nil, errors.New("tsp: a request has no token")
+	return nil, errors.New("tsp: there is no token in the message")
 }
 
 // unwrap takes the DER out of PEM or base64.
 func unwrap(in []byte) ([]byte, Form, error) {
 	text := bytes.TrimSpace(in)
 	if bytes.HasPrefix(text, []byte("-----BEGIN ")) {
+		// Nobody writes headers here, and millions of them would fill a map.
+		if bytes.IndexByte(text, ':') >= 0 {
+			return nil, "", errors.New("PEM block has headers, or bytes after it")
+		}
 		block, rest := pem.Decode(text)
 		switch {
 		case block == nil:

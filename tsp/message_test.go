@@ -129,6 +129,7 @@ func TestParseAnyRefuses(t *testing.T) {
 		{"certificate", chain.DER[0], "response"},
 		{"PEM certificate", pemOf("CERTIFICATE", chain.DER[0]), "holds a certificate"},
 		{"PEM private key", pemOf("EC PRIVATE KEY", []byte{0x30, 0}), "holds a ec private key"},
+		{"PEM with a header", bytes.Replace(pemOf("X", response), []byte("\n"), []byte("\na: b\n\n"), 1), "headers"},
 		{"PEM, damaged", pemOf("X", response)[:200], "PEM block is malformed"},
 		{"PEM, and more", append(pemOf("X", response), "more"...), "after the PEM block"},
 		{"two PEM blocks", append(pemOf("X", response), pemOf("X", response)...), "after the PEM block"},
