@@ -102,7 +102,9 @@ type Rejection struct {
 	// Info is the reason. Its zero value is badAlg; a parsed refusal without
 	// one has [NoFailureInfo].
 	Info FailureInfo
-	// Text says what was wrong and may be shown to anyone.
+	// Text says what was wrong and may be shown to anyone. That of a parsed
+	// refusal is the statusString with blanks for what does not print, cut
+	// after 400 octets.
 	Text string
 	// Err is the cause, for the log only.
 	Err error

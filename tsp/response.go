@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -58,7 +59,9 @@ type Response struct {
 	// Raw is the response in DER.
 	Raw    []byte
 	Status Status
-	// Text is the statusString, which is rare where a token was granted.
+	// Text is the statusString as it came, which is rare where a token was
+	// granted. It may hold anything that is UTF-8; see [Rejection.Text] for what
+	// can be shown.
 	Text []string
 	// Rejection is why there is no token, nil when there is one.
 	Rejection *Rejection
@@ -105,7 +108,7 @@ func parseResponse(in []byte) (*Response, error) {
 	case !granted && !body.Empty():
 		return nil, fmt.Errorf("status is %s but there is a token", r.Status)
 	case !granted:
-		r.Rejection = &Rejection{Status: r.Status, Info: info, Text: strings.Join(r.Text, "; ")}
+		r.Rejection = &Rejection{Status: r.Status, Info: info, Text: shown(r.Text)}
 		return r, nil
 	}
 	var token []byte
@@ -116,6 +119,27 @@ func parseResponse(in []byte) (*Response, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// shown makes of a statusString what people can be shown: a terminal obeys
+// control characters, and a server may send megabytes.
+func shown(texts []string) string {
+	var b strings.Builder
+	for i, text := range texts {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		for _, r := range text {
+			if b.Len() > maxText {
+				return cutText(b.String())
+			}
+			if !unicode.IsPrint(r) {
+				r = ' '
+			}
+			b.WriteRune(r)
+		}
+	}
+	return cutText(b.String())
 }
 
 // parseStatus parses the content of a PKIStatusInfo.

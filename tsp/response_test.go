@@ -74,6 +74,22 @@ func TestParseResponseRefusal(t *testing.T) {
 		r.Status != tsp.StatusRejection || r.Token != nil {
 		t.Errorf("ParseResponse = %+v with %+v", r, r.Rejection)
 	}
+	// What can be shown of a text of controls and of one without end.
+	for _, tt := range []struct{ text, want string }{
+		{"a\x1b]0;b\a\r\nc", "a ]0;b   c"},
+		{"\u202etxt.exe", " txt.exe"},
+		{strings.Repeat("ü", 1<<20), strings.Repeat("ü", 200)},
+	} {
+		f := tsptest.NewForge(t, pkitest.Options{})
+		f.Response = func(r *tsptest.ResponseFields) {
+			r.Status, r.Token = der.AppendInt(nil, 2), nil
+			r.Text = der.Make(der.TagSequence, der.Make(der.TagUTF8String, []byte(tt.text)))
+		}
+		r := f.ParsedResponse(t)
+		if r.Rejection.Text != tt.want || r.Text[0] != tt.text {
+			t.Errorf("text %.20q is shown as %.200q, want %.20q", tt.text, r.Rejection.Text, tt.want)
+		}
+	}
 	r, err = tsp.ParseResponse(variant(t, "refused-fail-info-untrimmed").Response(t))
 	if err != nil || !errors.Is(r.Rejection, tsp.BadAlg) {
 		t.Errorf("with trailing zero bits: %+v, %v; want badAlg", r, err)
