@@ -27,7 +27,15 @@ const (
 	maxDigestAlgorithms = 16
 	maxAttributes       = 64
 	maxValues           = 16
+
+	// maxVersion bounds a CMSVersion. RFC 5652 has reached 5; an int of 32 bits
+	// must not make one of these out of a greater number.
+	maxVersion = 127
 )
+
+func readVersion(s *cryptobyte.String, out *int64) bool {
+	return der.SmallInteger(s, out) && *out >= -maxVersion && *out <= maxVersion
+}
 
 // An Algorithm is an AlgorithmIdentifier.
 //
@@ -112,7 +120,7 @@ func ParseSignedData(in []byte) (*SignedData, error) {
 
 func parseBody(s cryptobyte.String) (*SignedData, error) {
 	d := &SignedData{}
-	if !der.SmallInteger(&s, &d.Version) {
+	if !readVersion(&s, &d.Version) {
 		return nil, errors.New("signedData: malformed version")
 	}
 	var algorithms cryptobyte.String

@@ -142,6 +142,8 @@ func TestParseSignedDataRefuses(t *testing.T) {
 		{"version missing", data(func(d *tsptest.DataFields) { d.Version = nil }), "signedData: malformed version"},
 		{"version not minimal", data(func(d *tsptest.DataFields) { d.Version = []byte{2, 2, 0, 3} }), "signedData: malformed version"},
 		{"version of nine octets", data(func(d *tsptest.DataFields) { d.Version = der.Make(der.TagInteger, []byte("123456789")) }), "signedData: malformed version"},
+		{"version 3 in 32 bits", data(func(d *tsptest.DataFields) { d.Version = der.AppendInt(nil, 1<<32+3) }), "signedData: malformed version"},
+		{"signer version 1 in 32 bits", signer(func(s *tsptest.SignerFields) { s.Version = der.AppendInt(nil, 1<<32+1) }), "signerInfo: malformed version"},
 		{"digestAlgorithms missing", body(one), "digestAlgorithms"},
 		{"digestAlgorithms of NULL", data(func(d *tsptest.DataFields) { d.DigestAlgorithms = [][]byte{null} }), "digestAlgorithms"},
 		{"17 digestAlgorithms", data(func(d *tsptest.DataFields) {

@@ -57,7 +57,7 @@ func (si *SignerInfo) parse(signers *cryptobyte.String) error {
 	if !signers.ReadASN1(&s, asn1.SEQUENCE) {
 		return errors.New("not a SEQUENCE")
 	}
-	if !der.SmallInteger(&s, &si.Version) {
+	if !readVersion(&s, &si.Version) {
 		return errors.New("malformed version")
 	}
 	if keyID := asn1.Tag(0).ContextSpecific(); s.PeekASN1Tag(keyID) {
