@@ -99,7 +99,8 @@ func (m Imprint) algorithmOID() []byte {
 }
 
 // Equal reports whether both imprints have the same algorithm and digest. Hash
-// parameters that are absent and ones that are NULL are the same (RFC 5754, 2).
+// parameters that are absent and ones that are NULL are the same (RFC 5754, 2),
+// but with a hash that is not known, whose parameters could mean anything.
 func (m Imprint) Equal(o Imprint) bool {
 	if m.Hash != o.Hash || !bytes.Equal(m.Digest, o.Digest) {
 		return false

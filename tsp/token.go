@@ -1,7 +1,6 @@
 package tsp
 
 import (
-	"bytes"
 	"crypto/x509"
 	"fmt"
 
@@ -113,15 +112,6 @@ func parseToken(raw []byte) (*Token, error) {
 // Content returns the octets of the TSTInfo, which the messageDigest attribute
 // is the digest of.
 func (t *Token) Content() []byte { return t.UnverifiedInfo.Raw }
-
-// Clone returns a copy that shares no memory with t.
-func (t *Token) Clone() *Token {
-	c, err := parseToken(bytes.Clone(t.Raw))
-	if err != nil {
-		panic("tsp: internal error: a parsed token does not parse: " + err.Error())
-	}
-	return c
-}
 
 func publicAlgorithm(a *cms.Algorithm) Algorithm {
 	id, _ := oid.Public(a.OID)
