@@ -156,6 +156,7 @@ func Run(ctx context.Context, cfg Config) error {
 // that are under way end. It returns nil after an orderly end, and an error if
 // a listener cannot be opened or fails.
 func (s *Server) Run(ctx context.Context) error {
+	collectLess()
 	var open []opened
 	closeAll := func() {
 		for _, o := range open {
