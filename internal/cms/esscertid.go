@@ -8,7 +8,6 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 
-	"github.com/fencepost-tsa/fencepost/internal/der"
 	"github.com/fencepost-tsa/fencepost/internal/oid"
 )
 
@@ -118,7 +117,7 @@ func readESSCertID(certs *cryptobyte.String, v2 bool) (ESSCertID, error) {
 	directoryName := asn1.Tag(4).ContextSpecific().Constructed()
 	if !s.ReadASN1(&issuerSerial, asn1.SEQUENCE) || !s.Empty() ||
 		!issuerSerial.ReadASN1(&names, asn1.SEQUENCE) ||
-		!der.Integer(&issuerSerial, &id.Serial) || !issuerSerial.Empty() {
+		!readSerial(&issuerSerial, &id.Serial) || !issuerSerial.Empty() {
 		return id, errors.New("malformed issuerSerial")
 	}
 	// RFC 5035, 4: the issuer is one directoryName.

@@ -31,7 +31,15 @@ const (
 	// maxVersion bounds a CMSVersion. RFC 5652 has reached 5; an int of 32 bits
 	// must not make one of these out of a greater number.
 	maxVersion = 127
+
+	// maxSerial bounds the serial number of a certificate, in octets. RFC 5280,
+	// 4.1.2.2 allows 20; writing one of megabytes in decimal takes minutes.
+	maxSerial = 64
 )
+
+func readSerial(s *cryptobyte.String, out *[]byte) bool {
+	return der.Integer(s, out) && len(*out) <= maxSerial
+}
 
 func readVersion(s *cryptobyte.String, out *int64) bool {
 	return der.SmallInteger(s, out) && *out >= -maxVersion && *out <= maxVersion

@@ -176,6 +176,9 @@ func TestParseSignedDataRefuses(t *testing.T) {
 		{"signerInfos missing", body(one, set, der.Make(der.TagSequence, tstInfo)), "malformed signerInfos"},
 		{"signerInfos is a SEQUENCE", body(one, set, der.Make(der.TagSequence, tstInfo), der.Make(der.TagSequence)), "malformed signerInfos"},
 
+		{"signer serial of 65 octets", signer(func(s *tsptest.SignerFields) {
+			s.SID = der.Make(der.TagSequence, der.Make(der.TagSequence), der.Make(der.TagInteger, bytes.Repeat([]byte{1}, 65)))
+		}), "signerInfo: malformed issuerAndSerialNumber"},
 		{"signer version missing", signer(func(s *tsptest.SignerFields) { s.Version = nil }), "signerInfo: malformed version"},
 		{"sid missing", signer(func(s *tsptest.SignerFields) { s.SID = nil }), "issuerAndSerialNumber"},
 		{"sid without a serial number", signer(func(s *tsptest.SignerFields) { s.SID = wrongSID }), "issuerAndSerialNumber"},

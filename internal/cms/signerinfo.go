@@ -69,7 +69,7 @@ func (si *SignerInfo) parse(signers *cryptobyte.String) error {
 	} else {
 		var sid, name cryptobyte.String
 		if !s.ReadASN1(&sid, asn1.SEQUENCE) || !sid.ReadASN1Element(&name, asn1.SEQUENCE) ||
-			!der.Integer(&sid, &si.Serial) || !sid.Empty() {
+			!readSerial(&sid, &si.Serial) || !sid.Empty() {
 			return errors.New("malformed issuerAndSerialNumber")
 		}
 		si.Issuer = name
