@@ -100,7 +100,7 @@ func TestClientRetry(t *testing.T) {
 		{name: "503 with nonsense", steps: []step{busy("-1")}, asked: 2, atMost: time.Second, ok: true},
 		{name: "503 for too long", steps: []step{busy("31")}, asked: 1},
 		{name: "503 for as long as allowed", steps: []step{busy("600")}, cfg: tsphttp.ClientConfig{MaxRetryAfter: time.Hour}, asked: 2, atLeast: []time.Duration{10 * time.Minute}, atMost: 11 * time.Minute, ok: true},
-		{name: "503 for ever", steps: []step{busy("99999999999999999999")}, asked: 2, atMost: time.Second, ok: true},
+		{name: "503 for ever", steps: []step{busy("99999999999999999999")}, asked: 1},
 		{name: "no time left to wait", steps: []step{busy("20")}, deadline: 10 * time.Second, asked: 1},
 		{name: "500 is an answer", steps: []step{{status: 500}}, asked: 1},
 		{name: "404 is an answer", steps: []step{{status: 404}}, asked: 1},
