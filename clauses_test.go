@@ -386,3 +386,25 @@ func TestSymptoms(t *testing.T) {
 		t.Errorf("%s quotes %d symptoms", name, quoted)
 	}
 }
+
+// TestReadmeCode holds that the Go code of the README is that of the example,
+// which runs.
+func TestReadmeCode(t *testing.T) {
+	_, block, ok := strings.Cut(readFile(t, "README.md"), "\n```go\n")
+	if !ok {
+		t.Fatal("no Go code in README.md")
+	}
+	block, _, _ = strings.Cut(block, "\n```")
+	example := readFile(t, "example_test.go")
+	lines := strings.Split(block, "\n")
+	for i, line := range lines {
+		line = strings.TrimSpace(line)
+		// What it prints differs: the time is never the same.
+		if i < len(lines)-1 && !strings.Contains(example, "\t"+line+"\n") {
+			t.Errorf("example_test.go does not have %q of README.md", line)
+		}
+	}
+	if len(lines) < 4 {
+		t.Errorf("README.md has %d lines of Go", len(lines))
+	}
+}
