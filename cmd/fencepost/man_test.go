@@ -8,9 +8,12 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/manual"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peercli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peerserver"
 	"github.com/fencepost-tsa/fencepost/tsp"
 	"github.com/fencepost-tsa/fencepost/verify"
 )
@@ -119,5 +122,61 @@ func TestManualReferences(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+	}
+}
+
+// TestDocumentsOptions holds that every option that a document names, or gives
+// to one of the commands, is one of theirs.
+func TestDocumentsOptions(t *testing.T) {
+	known := map[string]bool{"help": true, "version": true}
+	var add func(c *cobra.Command)
+	add = func(c *cobra.Command) {
+		c.Flags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+		c.PersistentFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+		for _, sub := range c.Commands() {
+			add(sub)
+		}
+	}
+	for _, root := range []*cobra.Command{tree(t), peerserver.New(&cli.Env{}), peercli.New(&cli.Env{})} {
+		add(root)
+	}
+	docs, err := filepath.Glob("../../doc/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatalf("documents: %v, %v", docs, err)
+	}
+	option := regexp.MustCompile(`(?:^|[\s(` + "`" + `])--([a-z][a-z0-9_-]*)`)
+	n := 0
+	for _, doc := range append(docs, "../../README.md") {
+		data, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A command may go on in the next line.
+		text := strings.ReplaceAll(strings.ReplaceAll(string(data), "\r\n", "\n"), "\\\n", " ")
+		inside := false
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "```") {
+				inside = !inside
+			}
+			var options [][]string
+			if !inside {
+				for _, span := range regexp.MustCompile("`[^`]+`").FindAllString(line, -1) {
+					if !strings.HasPrefix(span, "`openssl") && !strings.HasPrefix(span, "`curl") {
+						options = append(options, option.FindAllStringSubmatch(span, -1)...)
+					}
+				}
+			} else if regexp.MustCompile(`(?:^|[ /|=])(?:fencepost|timestamp-cli|timestamp-server) [a-z-]`).MatchString(line) {
+				options = option.FindAllStringSubmatch(line, -1)
+			}
+			for _, m := range options {
+				n++
+				if !known[m[1]] {
+					t.Errorf("%s: no command has the option --%s: %s", filepath.Base(doc), m[1], strings.TrimSpace(line))
+				}
+			}
+		}
+	}
+	if n < 100 {
+		t.Errorf("%d options are named", n)
 	}
 }

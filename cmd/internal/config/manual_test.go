@@ -3,6 +3,7 @@ package config_test
 import (
 	"encoding"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -105,5 +106,35 @@ func TestManualFragments(t *testing.T) {
 	}
 	if n < 6 {
 		t.Errorf("%d fragments", n)
+	}
+}
+
+// TestDocumentsKeys holds that every key that a document names exists.
+func TestDocumentsKeys(t *testing.T) {
+	known := map[string]bool{}
+	for _, key := range keys(reflect.TypeFor[config.Config](), "") {
+		for i, c := range key {
+			if c == '.' {
+				known[key[:i]] = true // a section
+			}
+		}
+		known[key] = true
+	}
+	docs, err := filepath.Glob("../../../doc/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatalf("documents: %v, %v", docs, err)
+	}
+	named := regexp.MustCompile("`((?:tsa|tls|log|limits|http)\\.[a-z0-9.-]+)[:`]")
+	n := 0
+	for _, doc := range append(docs, "../../../README.md") {
+		for _, m := range named.FindAllStringSubmatch(readDoc(t, doc), -1) {
+			n++
+			if !known[m[1]] {
+				t.Errorf("%s names the key %s, which does not exist", filepath.Base(doc), m[1])
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("%d keys are named", n)
 	}
 }

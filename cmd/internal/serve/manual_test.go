@@ -10,6 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
+	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
 
 // TestManual holds that the operating guide has every message and every field
@@ -107,4 +112,38 @@ func logged(t *testing.T) (fields, messages map[string]bool) {
 		})
 	}
 	return fields, messages
+}
+
+// TestManualDefaults holds that the limits in the operating guide are those of
+// the program.
+func TestManualDefaults(t *testing.T) {
+	guide, err := os.ReadFile("../../../doc/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	duration := func(d time.Duration) func(string) bool {
+		return func(text string) bool { got, err := time.ParseDuration(text); return err == nil && got == d }
+	}
+	number := func(n int64) func(string) bool {
+		return func(text string) bool { got, err := config.ParseSize(text); return err == nil && int64(got) == n }
+	}
+	for key, is := range map[string]func(string) bool{
+		"limits.max-request":         number(tsphttp.DefaultMaxRequest),
+		"limits.max-header":          number(DefaultMaxHeader),
+		"limits.concurrency":         number(tsphttp.DefaultMaxConcurrent),
+		"limits.queue":               number(tsphttp.DefaultMaxQueue),
+		"limits.connections":         number(DefaultConnections),
+		"limits.read-header-timeout": duration(DefaultReadHeader),
+		"limits.read-timeout":        duration(DefaultRead),
+		"limits.write-timeout":       duration(DefaultWrite),
+		"limits.idle-timeout":        duration(DefaultIdle),
+		"limits.sign-timeout":        duration(defaultSignTimeout),
+		"limits.shutdown-timeout":    duration(defaultShutdownTimeout),
+		"tsa.accuracy":               duration(authority.DefaultAccuracy),
+	} {
+		m := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(key) + "` \\| ([^ |]+) \\|").FindSubmatch(guide)
+		if m == nil || !is(string(m[1])) {
+			t.Errorf("the default of %s is not %q", key, m)
+		}
+	}
 }
