@@ -127,15 +127,17 @@ type Config struct {
 	// signature can betray the key, and after one check has failed.
 	CheckEvery int
 
-	// Rand is where serial numbers come from. Nil: crypto/rand.
+	// Rand is where serial numbers come from, from several goroutines at once.
+	// Nil: crypto/rand.
 	Rand io.Reader
 
-	// Record is called with each token before it is released, and its error
-	// keeps the token back (systemFailure). Nil: nothing is recorded.
+	// Record is called with each token before it is released, from several
+	// goroutines at once, and its error keeps the token back (systemFailure).
+	// Nil: nothing is recorded.
 	Record func(context.Context, tsp.Outcome) error
 
-	// Observe is called with each outcome, granted or not, for counting. Nil:
-	// nobody is told.
+	// Observe is called with each outcome, granted or not, for counting, from
+	// several goroutines at once. Nil: nobody is told.
 	Observe func(tsp.Outcome)
 }
 

@@ -41,6 +41,7 @@ type GuardError struct {
 	Err     error         // for GuardSource: the source's error
 }
 
+// Error returns the reason, with the figures that it hangs on.
 func (e *GuardError) Error() string {
 	r := e.Reading
 	switch e.Reason {

@@ -21,6 +21,7 @@ const (
 	Error
 )
 
+// String returns "note", "warning" or "error".
 func (s Severity) String() string {
 	switch s {
 	case Note:
@@ -112,6 +113,7 @@ type ChainError struct {
 	Finding Finding
 }
 
+// Error returns the certificate at fault, what is wrong, the rule and its clause.
 func (e *ChainError) Error() string {
 	f := e.Finding
 	if f.Certificate < 0 {

@@ -20,12 +20,14 @@ import (
 // Kind is the place of a certificate in a chain.
 type Kind int
 
+// The kinds. The zero Kind is none.
 const (
 	KindRoot         Kind = iota + 1 // self-signed, the trust anchor
 	KindIntermediate                 // issues leaves and nothing else
 	KindLeaf                         // certifies the key that does the role's work
 )
 
+// String returns "root", "intermediate" or "leaf".
 func (k Kind) String() string {
 	switch k {
 	case KindRoot:

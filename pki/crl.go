@@ -19,6 +19,7 @@ import (
 // stay valid; with any other, or none, all of them are void (RFC 3161, 4.1).
 type Reason string
 
+// The reasons. removeFromCRL is missing: it is for delta lists.
 const (
 	ReasonNone                 Reason = "" // the entry has no reasonCode
 	ReasonUnspecified          Reason = "unspecified"

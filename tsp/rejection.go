@@ -13,6 +13,11 @@ import (
 // A FailureInfo says why no token was issued. It is the number of a bit in
 // PKIFailureInfo (RFC 3161, 2.4.2), and an error, so that
 // errors.Is(err, tsp.BadAlg) works on whatever wraps it.
+//
+//	PKIFailureInfo ::= BIT STRING {
+//	  badAlg(0), badRequest(2), badDataFormat(5), timeNotAvailable(14),
+//	  unacceptedPolicy(15), unacceptedExtension(16),
+//	  addInfoNotAvailable(17), systemFailure(25) }
 type FailureInfo int
 
 // The failure informations of RFC 3161, 2.4.2.

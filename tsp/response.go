@@ -16,6 +16,10 @@ import (
 )
 
 // A Status is a PKIStatus (RFC 3161, 2.4.2).
+//
+//	PKIStatus ::= INTEGER {
+//	  granted(0), grantedWithMods(1), rejection(2), waiting(3),
+//	  revocationWarning(4), revocationNotification(5) }
 type Status int
 
 // The statuses of RFC 3161, 2.4.2. Only the first two come with a token.

@@ -10,6 +10,9 @@ import (
 
 // A Token is a parsed TimeStampToken: a CMS SignedData over a TSTInfo with one
 // signer (RFC 3161, 2.4.2). Nothing in it is trusted; see package verify.
+//
+//	TimeStampToken ::= ContentInfo
+//	  -- contentType is id-signedData, content is SignedData
 type Token struct {
 	// Raw is the ContentInfo in DER.
 	Raw []byte
@@ -30,6 +33,15 @@ type Token struct {
 
 // A SignerInfo is a signature and what it covers (RFC 5652, 5.3). Either
 // Issuer and Serial or SubjectKeyID name the signer's certificate.
+//
+//	SignerInfo ::= SEQUENCE {
+//	  version CMSVersion,
+//	  sid SignerIdentifier,
+//	  digestAlgorithm DigestAlgorithmIdentifier,
+//	  signedAttrs [0] IMPLICIT SignedAttributes OPTIONAL,
+//	  signatureAlgorithm SignatureAlgorithmIdentifier,
+//	  signature SignatureValue,
+//	  unsignedAttrs [1] IMPLICIT UnsignedAttributes OPTIONAL }
 type SignerInfo struct {
 	Version      int
 	Issuer       []byte // DER Name
@@ -45,13 +57,21 @@ type SignerInfo struct {
 	UnsignedAttributes  []Attribute
 }
 
-// An Algorithm is an AlgorithmIdentifier.
+// An Algorithm is an AlgorithmIdentifier (RFC 5280, 4.1.1.2).
+//
+//	AlgorithmIdentifier ::= SEQUENCE {
+//	  algorithm   OBJECT IDENTIFIER,
+//	  parameters  ANY DEFINED BY algorithm OPTIONAL }
 type Algorithm struct {
 	OID        x509.OID
 	Parameters []byte // one DER element, nil when absent
 }
 
-// An Attribute is a type and its values, each one DER element.
+// An Attribute is a type and its values, each one DER element (RFC 5652, 5.3).
+//
+//	Attribute ::= SEQUENCE {
+//	  attrType OBJECT IDENTIFIER,
+//	  attrValues SET OF AttributeValue }
 type Attribute struct {
 	Type   x509.OID
 	Values [][]byte

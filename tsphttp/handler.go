@@ -101,6 +101,7 @@ type PanicError struct {
 	Stack []byte
 }
 
+// Error returns the value of the panic, without the stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("responder panicked: %v", e.Value) }
 
 // A Handler serves RFC 3161 over HTTP (3.4), and the JSON form of requests

@@ -34,6 +34,12 @@ type Revocation struct {
 }
 
 // A RevocationReason is a CRLReason (RFC 5280, 5.3.1).
+//
+//	CRLReason ::= ENUMERATED {
+//	  unspecified(0), keyCompromise(1), cACompromise(2),
+//	  affiliationChanged(3), superseded(4), cessationOfOperation(5),
+//	  certificateHold(6), removeFromCRL(8), privilegeWithdrawn(9),
+//	  aACompromise(10) }
 type RevocationReason int
 
 // The reasons for a revocation. [RevokedWithoutReason] is not a number of the

@@ -36,6 +36,7 @@ func KeyTypes() []KeyType {
 	return []KeyType{P256, P384, P521, RSA2048, RSA3072, RSA4096, Ed25519}
 }
 
+// String returns the key type in lower case: "p256", "rsa2048".
 func (k KeyType) String() string {
 	names := [...]string{"p256", "p384", "p521", "rsa2048", "rsa3072", "rsa4096", "ed25519", "p224", "rsa1024"}
 	if k < 0 || int(k) >= len(names) {

@@ -157,6 +157,7 @@ func ParseFault(name string) (Fault, error) {
 	return 0, fmt.Errorf("tsptest: no fault is called %q", name)
 }
 
+// String returns the word for URLs and scripts: "wrong-nonce".
 func (f Fault) String() string {
 	if f < 0 || int(f) >= faultCount {
 		return fmt.Sprintf("tsptest.Fault(%d)", int(f))
