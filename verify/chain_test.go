@@ -1,10 +1,13 @@
 package verify_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +60,21 @@ func TestChainKeepsNoToken(t *testing.T) {
 	for i, cert := range stamp.Chain {
 		if got, most := cap(cert.Raw), 2*len(cert.Raw); got > most {
 			t.Errorf("certificate %d of %d bytes keeps %d", i, len(cert.Raw), got)
+		}
+	}
+}
+
+// TestPEMHeaders: a revocation list in PEM has none, but may have text before
+// all but the first.
+func TestPEMHeaders(t *testing.T) {
+	list := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: pkitest.TSA(t, pkitest.Options{}).CRL(t)})
+	if _, err := verify.NewCRLs(slices.Concat(list, []byte("Issuer: CN=Test\n"), list)); err != nil {
+		t.Errorf("two lists with text between them: %v", err)
+	}
+	headed := bytes.Replace(list, []byte("\n"), []byte("\na: b\n\n"), 1)
+	for name, data := range map[string][]byte{"a header": headed, "a header in the second": slices.Concat(list, headed)} {
+		if _, err := verify.NewCRLs(data); err == nil || !strings.Contains(err.Error(), "headers") {
+			t.Errorf("%s: NewCRLs = %v, want an error about headers", name, err)
 		}
 	}
 }

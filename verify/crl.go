@@ -65,6 +65,11 @@ func (c *CRLs) add(data []byte) error {
 		return c.addDER(data)
 	}
 	for n := 1; len(bytes.TrimSpace(data)) > 0; n++ {
+		// Nobody writes headers here, and millions of them would fill a map.
+		_, body, _ := bytes.Cut(data, []byte("-----BEGIN "))
+		if body, _, _ = bytes.Cut(body, []byte("-----END ")); bytes.IndexByte(body, ':') >= 0 {
+			return fmt.Errorf("PEM block %d has headers", n)
+		}
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil || block.Type != "X509 CRL" {
 			return fmt.Errorf("PEM block %d is not an X509 CRL", n)
