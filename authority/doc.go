@@ -24,8 +24,8 @@
 // the promised accuracy; outside the validity of any certificate of the chain
 // or the usage period of the private key; for a hash, policy or extension that
 // is not offered; when the token does not stand up to the check that a client
-// makes ([ErrSelfCheck]); when it could not be recorded. Each has its failure information, and
-// nothing weaker is put in its place.
+// makes ([ErrSelfCheck]); when it could not be recorded. Each has its failure
+// information, and nothing weaker is put in its place.
 //
 // # The token
 //
