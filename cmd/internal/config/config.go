@@ -132,6 +132,13 @@ type TSA struct {
 	// Chain is the PEM file of its certificate chain, leaf first. Required but
 	// for a key in memory, whose chain is made with it.
 	Chain Path `yaml:"chain"`
+	// PastChains are PEM files of chains under which tokens were issued. They
+	// stay published, for those who pin the authority's certificate.
+	PastChains []Path `yaml:"past-chains"`
+	// AnnouncedChains are PEM files of chains under which tokens will be
+	// issued. They are published so that those who pin the authority's
+	// certificate know them in time.
+	AnnouncedChains []Path `yaml:"announced-chains"`
 	// Policy is the object identifier of the policy under which tokens are
 	// issued, and so of the promise that is made to those who trust them.
 	// Required.

@@ -145,6 +145,12 @@ func (c *Config) resolve(dir string) {
 	fix((*Path)(&c.Admin.Path))
 	if t := c.TSA; t != nil {
 		fix(&t.Chain)
+		for i := range t.PastChains {
+			fix(&t.PastChains[i])
+		}
+		for i := range t.AnnouncedChains {
+			fix(&t.AnnouncedChains[i])
+		}
 		fix((*Path)(&t.Key.Path))
 		fix((*Path)(&t.Key.PassphraseFile))
 	}

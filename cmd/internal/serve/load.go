@@ -133,6 +133,22 @@ func loadTSA(ctx context.Context, conf *config.Config, opts Options) (*TSA, erro
 		return nil, fmt.Errorf("tsa: %w", err)
 	}
 	cfg := TSAConfig{Authority: a, Clock: source, Policies: policies}
+	for _, list := range []struct {
+		key   string
+		files []config.Path
+		into  *[][]*x509.Certificate
+	}{
+		{"tsa.past-chains", t.PastChains, &cfg.Past},
+		{"tsa.announced-chains", t.AnnouncedChains, &cfg.Announced},
+	} {
+		for _, file := range list.files {
+			chain, err := loadChain(string(file))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", list.key, err)
+			}
+			*list.into = append(*list.into, chain)
+		}
+	}
 	if !key.InProcess() {
 		cfg.SignTimeout = time.Duration(conf.Limits.SignTimeout)
 		if cfg.SignTimeout == 0 {

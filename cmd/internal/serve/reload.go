@@ -65,7 +65,7 @@ func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) erro
 	if err := next.TSA.Authority().Ready(ctx); err != nil && s.ready(ctx) == nil {
 		return err
 	}
-	if err := s.cfg.TSA.Replace(next.TSA.Authority()); err != nil {
+	if err := s.cfg.TSA.Adopt(next.TSA); err != nil {
 		return err
 	}
 	for i, l := range next.Listeners {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -357,12 +358,20 @@ func TestChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	first := b.authority.Chain[0]
 	b.authority.Signer, b.authority.Chain = key, next.Certificates()
 	a, err := authority.New(b.authority)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cfg.TSA.Replace(a); err != nil {
+	later, old := pkitest.TSA(t, pkitest.Options{Name: "Later"}), pkitest.TSA(t, pkitest.Options{Name: "Old"})
+	replacement, err := NewTSA(TSAConfig{Authority: a, Clock: b.authority.Clock,
+		Announced: [][]*x509.Certificate{later.Certificates(), next.Certificates()},
+		Past:      [][]*x509.Certificate{old.Certificates()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cfg.TSA.Adopt(replacement); err != nil {
 		t.Fatal(err)
 	}
 	if w := get(PathCertChain, pem.Header().Get("Etag")); w.Code != 200 || w.Body.String() != string(next.PEM()) {
@@ -371,6 +380,26 @@ func TestChain(t *testing.T) {
 	reply, err := tsp.ParseResponse(post(s, PathTimestamp, query()).Body.Bytes())
 	if err != nil || reply.Token == nil || !bytes.Equal(reply.Token.Certificates[0], next.DER[0]) && !bytes.Equal(reply.Token.Certificates[1], next.DER[0]) {
 		t.Errorf("after a rotation the token is not of the new certificate: %v", err)
+	}
+	doc = chainsJSON{}
+	if err := json.Unmarshal(get(PathCertChains, "").Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range doc.Chains {
+		got = append(got, string(c.Status)+" "+c.Certificates[0].Subject)
+	}
+	want := []string{
+		"announced " + later.Leaf.Subject.String(),
+		"current " + next.Leaf.Subject.String(), // and announced no more
+		"past " + first.Subject.String(),
+		"past " + old.Leaf.Subject.String(),
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("certchains after a rotation: %q, want %q", got, want)
+	}
+	if until := doc.Chains[2].Until; until.After(time.Now()) {
+		t.Errorf("the chain that was replaced is said to be in use until %v", until)
 	}
 }
 

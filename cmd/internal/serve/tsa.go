@@ -1,14 +1,12 @@
 package serve
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +27,10 @@ type TSAConfig struct {
 	// SignTimeout bounds each request, for keys outside this process. Zero:
 	// there is no bound but the client's patience.
 	SignTimeout time.Duration
+	// Past and Announced are chains that are published besides that of the
+	// authority: under which tokens were issued, and under which they will be.
+	// Each is leaf first.
+	Past, Announced [][]*x509.Certificate
 }
 
 // A TSA is the timestamp authority of a server: the one that issues now, which
@@ -39,6 +41,9 @@ type TSA struct {
 	policyText []string // of policies
 	timeout    time.Duration
 	current    atomic.Pointer[identity]
+
+	mu     sync.Mutex // held while the identity is replaced
+	others otherChains
 }
 
 // identity is an authority and its certificates as they are published.
@@ -57,15 +62,29 @@ func NewTSA(cfg TSAConfig) (*TSA, error) {
 	for _, p := range cfg.Policies {
 		t.policyText = append(t.policyText, p.String())
 	}
-	return t, t.Replace(cfg.Authority)
+	if err := t.others.configure(cfg.Past, cfg.Announced); err != nil {
+		return nil, err
+	}
+	return t, t.replace(cfg.Authority)
 }
 
-// Replace makes another authority issue from now on. Requests that are under
-// way are answered by the one before.
-func (t *TSA) Replace(a *authority.Authority) error {
+// Adopt makes the authority of another TSA issue from now on, and publishes
+// the chains of its configuration. Requests that are under way are answered by
+// the authority before, whose chain stays published as a past one.
+func (t *TSA) Adopt(next *TSA) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.others.past, t.others.announced = next.others.past, next.others.announced
+	if before := t.Authority(); !before.Chain()[0].Equal(next.Authority().Chain()[0]) {
+		t.others.replaced(before, time.Now())
+	}
+	return t.replace(next.Authority())
+}
+
+func (t *TSA) replace(a *authority.Authority) error {
 	id := &identity{authority: a, chain: newDocument("application/pem-certificate-chain", pki.EncodeChain(a.Chain()))}
 	id.chain.maxAge = chainMaxAge
-	chains, err := describeChains(a)
+	chains, err := t.others.describe(a)
 	if err != nil {
 		return err
 	}
@@ -95,74 +114,6 @@ func (t *TSA) Window() (notBefore, notAfter time.Time) { return t.Authority().Wi
 // a rotation, tokens of a new certificate meet clients that know the old one
 // for so long.
 const chainMaxAge = 5 * time.Minute
-
-// chainStatus says when tokens of a chain are issued.
-type chainStatus string
-
-// The states of a chain.
-const (
-	chainPast      chainStatus = "past"      // tokens were issued under it
-	chainCurrent   chainStatus = "current"   // tokens are issued under it
-	chainAnnounced chainStatus = "announced" // tokens will be issued under it
-)
-
-// chainsJSON is the answer of /api/v1/timestamp/certchains: every chain under
-// which this authority has issued, issues or will issue, newest first.
-type chainsJSON struct {
-	Chains []chainJSON `json:"chains"`
-}
-
-type chainJSON struct {
-	Status chainStatus `json:"status"`
-	// From and Until are when tokens are issued under the chain: the dates of
-	// its certificates and of the private key, RFC 3339, UTC.
-	From  time.Time `json:"from"`
-	Until time.Time `json:"until"`
-	// Certificates are leaf first.
-	Certificates []certificateJSON `json:"certificates"`
-	// PEM is the same, as /api/v1/timestamp/certchain gives it.
-	PEM string `json:"pem"`
-}
-
-type certificateJSON struct {
-	Subject   string    `json:"subject"`
-	Issuer    string    `json:"issuer"`
-	Serial    string    `json:"serial"` // hexadecimal
-	NotBefore time.Time `json:"notBefore"`
-	NotAfter  time.Time `json:"notAfter"`
-	SHA256    string    `json:"sha256"` // of the DER, hexadecimal
-}
-
-func describeChains(current *authority.Authority) ([]byte, error) {
-	c := describeChain(current)
-	c.Status = chainCurrent
-	return marshal(chainsJSON{Chains: []chainJSON{c}})
-}
-
-func describeChain(a *authority.Authority) chainJSON {
-	from, until := a.Window()
-	c := chainJSON{From: from.UTC(), Until: until.UTC(), PEM: string(pki.EncodeChain(a.Chain()))}
-	for _, cert := range a.Chain() {
-		sum := sha256.Sum256(cert.Raw)
-		c.Certificates = append(c.Certificates, certificateJSON{
-			Subject: cert.Subject.String(), Issuer: cert.Issuer.String(),
-			Serial:    hex.EncodeToString(cert.SerialNumber.Bytes()),
-			NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
-			SHA256: hex.EncodeToString(sum[:]),
-		})
-	}
-	return c
-}
-
-// marshal writes indented JSON without escaping what only HTML would need.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	err := enc.Encode(v)
-	return b.Bytes(), err
-}
 
 // etag is the entity tag of a body.
 func etag(body []byte) string {
