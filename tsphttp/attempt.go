@@ -115,9 +115,9 @@ func (a *attempt) try(parent context.Context) ([]byte, error) {
 }
 
 func (a *attempt) exchange(ctx context.Context) ([]byte, error) {
-	target, trusted := a.server.url, true
+	target := a.server.url
 	for hops := 0; ; hops++ {
-		resp, err := a.send(ctx, target, trusted)
+		resp, err := a.send(ctx, target, hops == 0)
 		if err != nil {
 			return nil, err
 		}
@@ -133,9 +133,7 @@ func (a *attempt) exchange(ctx context.Context) ([]byte, error) {
 		if hops == maxRedirects {
 			return nil, &RedirectError{Status: resp.StatusCode, Location: shown(next), Reason: "there are too many"}
 		}
-		// Once away from home, nothing that identifies us is sent any more.
-		trusted = trusted && next.Scheme == target.Scheme && next.Host == target.Host
-		if !trusted && a.client.certificates {
+		if a.client.certificates && (next.Scheme != target.Scheme || next.Host != target.Host) {
 			return nil, &RedirectError{Status: resp.StatusCode, Location: shown(next), Reason: "the client certificate is for another host"}
 		}
 		target = next
@@ -143,13 +141,14 @@ func (a *attempt) exchange(ctx context.Context) ([]byte, error) {
 }
 
 // send posts the request. Credentials and the header of the configuration go
-// to a trusted target only.
-func (a *attempt) send(ctx context.Context, target *url.URL, trusted bool) (*http.Response, error) {
+// to the configured URL only and never along with a redirect, be it to the
+// same host: a path of it may be somebody else's.
+func (a *attempt) send(ctx context.Context, target *url.URL, configured bool) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(a.body))
 	if err != nil {
 		return nil, &ConnectionError{err}
 	}
-	if trusted {
+	if configured {
 		for name, values := range a.client.header {
 			r.Header[name] = values
 		}

@@ -55,19 +55,32 @@ func TestClientCredentials(t *testing.T) {
 	cfg := tsphttp.ClientConfig{Header: http.Header{"x-api-key": {"secret"}, "Cookie": {"secret=1"}}, UserAgent: "agent/1"}
 
 	for _, u := range []struct {
-		url  string
-		user *url.Userinfo
-	}{{withUser("/to/home"), nil}, {srv.URL + "/to/home", url.UserPassword("user", "secret")}} {
+		url        string
+		user       *url.Userinfo
+		redirected bool
+	}{
+		{withUser("/home"), nil, false},
+		{srv.URL + "/home", url.UserPassword("user", "secret"), false},
+		{withUser("/to/home"), nil, true},
+	} {
 		cfg.URLs, cfg.User, home = []string{u.url}, u.user, nil
 		if _, err := newClient(t, cfg).Stamp(t.Context(), newRequest(t)); err != nil {
 			t.Fatal(err)
 		}
+		secrets := map[string]string{"Authorization": "Basic dXNlcjpzZWNyZXQ=", "X-Api-Key": "secret", "Cookie": "secret=1"}
+		for name, want := range secrets {
+			if u.redirected {
+				want = ""
+			}
+			if got := home.Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", u.url, name, got, want)
+			}
+		}
 		for name, want := range map[string]string{
-			"Authorization": "Basic dXNlcjpzZWNyZXQ=", "X-Api-Key": "secret", "Cookie": "secret=1",
 			"User-Agent": "agent/1", "Content-Type": tsphttp.TypeQuery, "Accept": tsphttp.TypeReply, "Accept-Encoding": "",
 		} {
 			if got := home.Get(name); got != want {
-				t.Errorf("%s at home: %q, want %q", name, got, want)
+				t.Errorf("%s: %s is %q, want %q", u.url, name, got, want)
 			}
 		}
 	}

@@ -19,9 +19,9 @@
 // tools write it, is completed with [DefaultPath]; one that ends in a slash
 // asks at the root, as several commercial authorities want it.
 //
-// Passwords and other headers go to the host they were given for and do not
-// follow a redirect to another one. Redirects are followed with status 307
-// and 308 only: the others would turn the request into a GET.
+// Passwords and other headers go to the URL they were given for and never
+// follow a redirect. Redirects are followed with status 307 and 308 only: the
+// others would turn the request into a GET.
 //
 // # Answering
 //

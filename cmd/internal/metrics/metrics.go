@@ -69,6 +69,7 @@ type collectorSet struct {
 	queueFull   prometheus.Counter
 	disconnects prometheus.Counter
 	panics      prometheus.Counter
+	selfCheck   prometheus.Counter
 }
 
 // latencyBuckets go from what a key in memory needs to where a client gives up,
@@ -93,7 +94,7 @@ func New(cfg Config) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(build,
 		m.c.requests, m.c.byAPI, m.c.latency, m.c.summary, m.c.tokens, m.c.refusals,
-		m.c.signing, m.c.queueWait, m.c.queueFull, m.c.disconnects, m.c.panics,
+		m.c.signing, m.c.queueWait, m.c.queueFull, m.c.disconnects, m.c.panics, m.c.selfCheck,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "fencepost_http_requests_in_flight",
 			Help: "Requests for a timestamp that are not yet answered, waiting ones included.",
@@ -156,6 +157,10 @@ func newCollectorSet() collectorSet {
 			Name: "fencepost_panics_total",
 			Help: "Faults of this program that were caught while answering a request.",
 		}),
+		selfCheck: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fencepost_self_check_failures_total",
+			Help: "Tokens that did not verify and were kept back.",
+		}),
 	}
 }
 
@@ -175,3 +180,6 @@ func (m *Metrics) End() { m.inFlight.Add(-1) }
 
 // Panic says that a fault was caught.
 func (m *Metrics) Panic() { m.c.panics.Inc() }
+
+// SelfCheckFailed says that a new token did not verify and was kept back.
+func (m *Metrics) SelfCheckFailed() { m.c.selfCheck.Inc() }

@@ -105,6 +105,7 @@ func TestExchange(t *testing.T) {
 	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{}, Status: 503})
 	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{}, Status: 499})
 	m.Panic()
+	m.SelfCheckFailed()
 	m.Begin()
 	wantLines(t, m,
 		`fencepost_tokens_issued_total{hash="sha512",policy="1.2.3"} 1`,
@@ -117,6 +118,7 @@ func TestExchange(t *testing.T) {
 		`fencepost_client_disconnects_total 1`,
 		`fencepost_sign_seconds_bucket{le="5e-05"} 2`,
 		`fencepost_panics_total 1`,
+		`fencepost_self_check_failures_total 1`,
 		`fencepost_http_requests_in_flight 1`,
 	)
 }

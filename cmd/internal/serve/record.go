@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
 	"github.com/fencepost-tsa/fencepost/tsp"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
@@ -35,6 +36,9 @@ func clip(text string) string {
 func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 	s.metrics.Exchange(metrics.Exchange{Outcome: &x.Outcome, Status: x.Status, Waited: x.Waited})
 	s.metrics.Request(metrics.RouteTimestamp, r.Method, x.Status, x.Duration)
+	if failedSelfCheck(&x) {
+		s.metrics.SelfCheckFailed()
+	}
 	level := exchangeLevel(&x)
 	if !s.log.Enabled(r.Context(), level) {
 		return
@@ -78,11 +82,19 @@ func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 	_ = s.log.Handler().Handle(r.Context(), rec) // there is nobody to tell
 }
 
-// exchangeLevel is a warning where the fault is not the client's.
+// failedSelfCheck says that a token was made and did not verify: the signer is
+// broken, or somebody has put another in its place.
+func failedSelfCheck(x *tsphttp.Exchange) bool {
+	r := x.Outcome.Rejection
+	return r != nil && errors.Is(r.Err, authority.ErrSelfCheck)
+}
+
+// exchangeLevel is a warning where the fault is not the client's, and an error
+// where it is this program's or its key's.
 func exchangeLevel(x *tsphttp.Exchange) slog.Level {
 	var p *tsphttp.PanicError
 	switch r := x.Outcome.Rejection; {
-	case errors.As(x.Err, &p):
+	case errors.As(x.Err, &p), failedSelfCheck(x):
 		return slog.LevelError
 	case r != nil && (r.Info == tsp.SystemFailure || r.Info == tsp.TimeNotAvailable),
 		x.Status >= http.StatusInternalServerError:
