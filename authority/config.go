@@ -262,18 +262,10 @@ func (a *Authority) setOffer(cfg Config) error {
 	var names []string
 	for _, h := range a.hashes {
 		if !oid.Strong(h) {
-			return fmt.Errorf("hash %s is not one to stamp: SHA-2 or SHA-3 with 256 bits or more is", hashName(h))
+			return fmt.Errorf("hash %s is not one to stamp: SHA-2 or SHA-3 with 256 bits or more is", oid.HashName(h))
 		}
 		names = append(names, h.String())
 	}
 	a.hashNames = strings.Join(names, ", ")
 	return nil
-}
-
-// hashName answers for any number, crypto.Hash.String for known ones only.
-func hashName(h crypto.Hash) string {
-	if oid.OfHash(h) == "" {
-		return fmt.Sprintf("number %d", uint(h))
-	}
-	return h.String()
 }

@@ -58,7 +58,7 @@ func newScheme(public crypto.PublicKey, digest crypto.Hash) (scheme, error) {
 	switch s.digest {
 	case crypto.SHA256, crypto.SHA384, crypto.SHA512:
 	default:
-		return s, fmt.Errorf("digest %s is not SHA-256, SHA-384 or SHA-512", hashName(s.digest))
+		return s, fmt.Errorf("digest %s is not SHA-256, SHA-384 or SHA-512", oid.HashName(s.digest))
 	}
 	if signature == "" {
 		signature = map[crypto.Hash]string{

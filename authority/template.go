@@ -93,29 +93,12 @@ func attribute(id string, value []byte) []byte {
 
 // setOptions sets the optional fields of the TSTInfo that never change.
 func (t *template) setOptions(accuracy time.Duration, name bool) {
-	t.accuracy = appendAccuracy(nil, accuracy)
+	t.accuracy = der.AppendAccuracy(nil, accuracy)
 	if name {
 		// GeneralName is a CHOICE, so its tag is explicit; directoryName is
 		// [4] and, holding a CHOICE, explicit as well.
 		t.tsa = der.Make(der.Context(0), der.Make(der.Context(4), t.subject))
 	}
-}
-
-// appendAccuracy appends an Accuracy, whose fields are left out when zero (RFC
-// 3161, 2.4.2: millis and micros are 1 to 999).
-func appendAccuracy(b []byte, d time.Duration) []byte {
-	var body []byte
-	if s := int64(d / time.Second); s > 0 {
-		body = der.AppendInt(body, s)
-	}
-	for n, v := range []int64{int64(d/time.Millisecond) % 1000, int64(d/time.Microsecond) % 1000} {
-		if v > 0 {
-			at := len(body)
-			body = der.AppendInt(body, v)
-			body[at] = 0x80 | byte(n) // IMPLICIT
-		}
-	}
-	return der.Append(b, der.TagSequence, body)
 }
 
 // infoFields are the parts of a TSTInfo that differ from token to token.

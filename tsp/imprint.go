@@ -44,7 +44,7 @@ type Imprint struct {
 // be SHA-2 or SHA-3 with at least 256 bits, and the digest of its length.
 func NewImprint(h crypto.Hash, digest []byte) (Imprint, error) {
 	if !oid.Strong(h) {
-		return Imprint{}, fmt.Errorf("tsp: %s is not a hash to stamp with: use SHA-256, SHA-384, SHA-512 or SHA-3", hashName(h))
+		return Imprint{}, fmt.Errorf("tsp: %s is not a hash to stamp with: use SHA-256, SHA-384, SHA-512 or SHA-3", oid.HashName(h))
 	}
 	if len(digest) != h.Size() {
 		return Imprint{}, fmt.Errorf("tsp: digest is %d bytes long, %v needs %d", len(digest), h, h.Size())
@@ -74,18 +74,9 @@ func (m Imprint) Algorithm() x509.OID {
 // algorithm without a name.
 func (m Imprint) AlgorithmName() string {
 	if m.Hash != 0 {
-		return hashName(m.Hash)
+		return oid.HashName(m.Hash)
 	}
 	return oid.Dotted(m.algorithmOID())
-}
-
-// hashName returns the name of h for people. It answers for any number,
-// crypto.Hash.String only for the ones that it knows.
-func hashName(h crypto.Hash) string {
-	if oid.OfHash(h) == "" {
-		return fmt.Sprintf("hash number %d", uint(h))
-	}
-	return h.String()
 }
 
 func (m Imprint) algorithmOID() []byte {

@@ -210,24 +210,6 @@ func (i *Info) readAccuracy(s cryptobyte.String) error {
 	return nil
 }
 
-// appendAccuracy appends an Accuracy of d, rounded up to microseconds, none
-// of whose fields is zero. d must not be negative.
-func appendAccuracy(b []byte, d time.Duration, explicitSeconds bool) []byte {
-	micros := int64((d + time.Microsecond - 1) / time.Microsecond)
-	var body []byte
-	if s := micros / 1_000_000; s > 0 || explicitSeconds {
-		body = der.AppendInt(body, s)
-	}
-	for n, v := range []int64{micros / 1000 % 1000, micros % 1000} {
-		if v > 0 {
-			at := len(body)
-			body = der.AppendInt(body, v)
-			body[at] = 0x80 | byte(n) // IMPLICIT
-		}
-	}
-	return der.Append(b, der.TagSequence, body)
-}
-
 // Marshal returns the DER of i. Marshalling a parsed Info gives the bytes that
 // were parsed. An accuracy is rounded up to microseconds.
 func (i *Info) Marshal() ([]byte, error) {
@@ -265,7 +247,11 @@ func (i *Info) marshal() ([]byte, error) {
 		if i.Accuracy < 0 || i.Accuracy > (maxAccuracySeconds+1)*time.Second-time.Microsecond {
 			return nil, fmt.Errorf("accuracy: %v is out of range", i.Accuracy)
 		}
-		b = appendAccuracy(b, i.Accuracy, i.explicitSeconds)
+		if i.explicitSeconds && i.Accuracy <= 999_999*time.Microsecond {
+			b = der.Append(b, der.TagSequence, der.AppendInt(nil, 0), der.AccuracyFractions(i.Accuracy))
+		} else {
+			b = der.AppendAccuracy(b, i.Accuracy)
+		}
 	}
 	switch {
 	case i.Ordering:

@@ -93,3 +93,38 @@ func AppendGeneralizedTime(b []byte, t time.Time) ([]byte, bool) {
 	}
 	return append(b, 'Z'), true
 }
+
+// AppendAccuracy appends d, which is not negative, as an Accuracy, rounded up
+// to microseconds. A field that is zero is left out: millis and micros are 1
+// to 999 (RFC 3161, 2.4.2).
+//
+//	Accuracy ::= SEQUENCE {
+//	  seconds  INTEGER OPTIONAL,
+//	  millis   [0] INTEGER (1..999) OPTIONAL,
+//	  micros   [1] INTEGER (1..999) OPTIONAL }
+func AppendAccuracy(b []byte, d time.Duration) []byte {
+	d = roundUp(d)
+	var seconds []byte
+	if s := int64(d / time.Second); s > 0 {
+		seconds = AppendInt(nil, s)
+	}
+	return Append(b, TagSequence, seconds, AccuracyFractions(d))
+}
+
+// AccuracyFractions returns the fields millis and micros of an Accuracy.
+func AccuracyFractions(d time.Duration) []byte {
+	d = roundUp(d)
+	var b []byte
+	for n, unit := range []time.Duration{time.Millisecond, time.Microsecond} {
+		if v := int64(d/unit) % 1000; v > 0 {
+			at := len(b)
+			b = AppendInt(b, v)
+			b[at] = 0x80 | byte(n) // IMPLICIT
+		}
+	}
+	return b
+}
+
+func roundUp(d time.Duration) time.Duration {
+	return (d + time.Microsecond - 1) / time.Microsecond * time.Microsecond
+}

@@ -1,6 +1,9 @@
 package oid
 
-import "crypto"
+import (
+	"crypto"
+	"fmt"
+)
 
 // Content octets of the hash algorithm identifiers.
 const (
@@ -81,6 +84,15 @@ func OfHash(h crypto.Hash) string {
 		return SHA3_224
 	}
 	return ""
+}
+
+// HashName returns the name of h for people. It has an answer for any number;
+// [crypto.Hash.String] has none but for those that it knows.
+func HashName(h crypto.Hash) string {
+	if OfHash(h) == "" {
+		return fmt.Sprintf("hash number %d", uint(h))
+	}
+	return h.String()
 }
 
 // Strong reports whether h is good enough for a timestamp: SHA-2 or SHA-3
