@@ -132,8 +132,7 @@ func (a *checkJSON) write(env *cli.Env) error {
 	if err := root.Write(env.Stdout); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(env.Stdout, a.verdict())
-	return err
+	return env.Answer("%s", a.verdict())
 }
 
 // grow hangs the findings on certificate i below n, -1 being those on the chain.

@@ -394,7 +394,7 @@ func (o *createOptions) keyURI() string {
 // tell says what was made and where.
 func (o *createOptions) tell(env *cli.Env, a createJSON) error {
 	var b strings.Builder
-	line := func(name, text string) { fmt.Fprintf(&b, "%-13s%s\n", name+":", text) }
+	line := func(name, text string) { fmt.Fprintf(&b, "%-14s%s\n", name+":", cli.Printable(text)) }
 	leaf := a.Certificates[0]
 	what := leaf.Key + ", made now"
 	switch {

@@ -30,7 +30,10 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -52,6 +55,10 @@ type Env struct {
 
 	// JSON is set by --json: the answer is one JSON document.
 	JSON bool
+
+	drains   atomic.Bool // see Drain
+	terminal sync.Mutex  // guards the progress line
+	progress bool        // there is a progress line
 }
 
 // System returns the environment of this process.
@@ -73,6 +80,15 @@ func Interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }
+
+// Drain says that from now on the command ends in its own time when it is
+// interrupted, as a server does that answers what is under way. Any other has
+// [patience].
+func (e *Env) Drain() { e.drains.Store(true) }
+
+// patience is how long an interrupted command may take to end. One that waits
+// for a terminal or a pipe does not end by itself.
+const patience = time.Second
 
 // fill replaces absent streams, so that no command needs to ask.
 func (e *Env) fill(root *cobra.Command) {
@@ -107,26 +123,64 @@ func Run(ctx context.Context, env *Env, root *cobra.Command, args []string) int 
 	if root.PersistentFlags().Lookup("json") == nil {
 		root.PersistentFlags().BoolVar(&env.JSON, "json", env.JSON, "write the answer, or the error, as one JSON document")
 	}
+	// cobra would add these two when it is too late to prepare them.
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	prepare(root)
 
-	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	type result struct {
+		cmd *cobra.Command
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		cmd, err := root.ExecuteContextC(ctx)
+		done <- result{cmd, err}
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		late := make(<-chan time.Time) // never
+		if !env.drains.Load() {
+			late = time.After(patience)
+		}
+		select {
+		case r = <-done:
+		case <-late:
+			r = result{root, context.Canceled}
+		}
+	}
+	if r.err == nil {
 		return int(OK)
 	}
-	if cmd == nil {
-		cmd = root
+	if r.cmd == nil {
+		r.cmd = root
 	}
 	// A command line that cobra could not parse may still ask for JSON.
 	env.JSON = env.JSON || slices.Contains(args, "--json")
-	return env.fail(cmd, err)
+	if errors.Is(r.err, context.Canceled) && ctx.Err() != nil {
+		r.err = errInterrupted
+	}
+	return env.fail(r.cmd, r.err)
 }
+
+// errInterrupted is what a person reads who interrupted a command.
+var errInterrupted = errors.New("interrupted")
 
 // prepare gives every command of the tree our treatment of a wrong command
 // line: an error with a hint and exit status 2, where cobra prints the help
 // and reports success.
 func prepare(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &Error{Usage: true, Err: err} })
-	if cmd.HasSubCommands() && !cmd.Runnable() {
+	if cmd.Name() == "help" {
+		cmd.Args = func(c *cobra.Command, args []string) error {
+			if about, rest, err := c.Root().Find(args); err != nil || about == nil || len(rest) > 0 {
+				return &Error{Usage: true, Err: fmt.Errorf("no help on %q", strings.Join(args, " "))}
+			}
+			return nil
+		}
+	} else if cmd.HasSubCommands() && !cmd.Runnable() {
 		cmd.Args = func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return &Error{Usage: true, Err: fmt.Errorf("%s needs a command", c.CommandPath())}
@@ -164,9 +218,6 @@ func (e *Env) fail(cmd *cobra.Command, err error) int {
 		return int(code)
 	}
 	text, hint := err.Error(), ce.Hint
-	if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil {
-		text = "interrupted"
-	}
 	if hint == "" && ce.Usage {
 		hint = fmt.Sprintf("see %q", cmd.CommandPath()+" --help")
 	}
@@ -201,14 +252,24 @@ type errorJSON struct {
 }
 
 // Errorf writes a message for the person at standard error, each of its lines
-// behind the name of the program.
+// behind the name of the program and [Printable].
 func (e *Env) Errorf(format string, args ...any) {
 	text := strings.TrimRight(fmt.Sprintf(format, args...), "\n")
 	var b strings.Builder
 	for line := range strings.SplitSeq(text, "\n") {
-		fmt.Fprintf(&b, "%s: %s\n", e.Program, line)
+		fmt.Fprintf(&b, "%s: %s\n", e.Program, Printable(line))
 	}
+	e.hideProgress()
 	io.WriteString(e.Stderr, b.String())
+}
+
+// Answer writes one line of the answer to standard output, [Printable].
+func (e *Env) Answer(format string, args ...any) error {
+	if e.StdoutTerminal {
+		e.hideProgress()
+	}
+	_, err := io.WriteString(e.Stdout, Printable(fmt.Sprintf(format, args...))+"\n")
+	return err
 }
 
 // Warn writes a warning to standard error.
@@ -220,11 +281,4 @@ func (e *Env) WriteJSON(v any) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
-}
-
-// Color says whether colour may be used on standard output: a terminal that
-// has colours, and a person who has not declined them (https://no-color.org).
-// Colour never carries a meaning of its own.
-func (e *Env) Color() bool {
-	return e.StdoutTerminal && !e.JSON && e.Getenv("NO_COLOR") == "" && e.Getenv("TERM") != "dumb"
 }

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -60,6 +62,9 @@ func TestRun(t *testing.T) {
 		{"unknown command", []string{"zzzzzzzz"}, nil, 2, "prog: error: unknown command \"zzzzzzzz\" for \"prog\"\nprog: hint: see \"prog --help\"\n"},
 		{"near miss", []string{"grop"}, nil, 2, "prog: error: unknown command \"grop\" for \"prog\"\nprog: hint: did you mean group?\n"},
 		{"group alone", []string{"group"}, nil, 2, "prog: error: prog group needs a command\nprog: hint: see \"prog group --help\"\n"},
+		{"help on nothing", []string{"help", "nope"}, nil, 2, "prog: error: no help on \"nope\"\nprog: hint: see \"prog help --help\"\n"},
+		{"completion for no shell", []string{"completion", "nope"}, nil, 2, "prog: error: unknown command \"nope\" for \"prog completion\"\nprog: hint: see \"prog completion --help\"\n"},
+		{"hostile error", []string{"fail"}, errors.New("a\x1b[31mb\u202ec"), 2, "prog: error: a\ufffd[31mb\ufffdc\n"},
 		{"unknown in group", []string{"group", "leef"}, nil, 2, "prog: error: unknown command \"leef\" for \"prog group\"\nprog: hint: did you mean leaf?\n"},
 	}
 	for _, test := range tests {
@@ -107,6 +112,50 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestInterruptedWhileBlocked has a command wait for what never comes, as for a
+// line from a terminal.
+func TestInterruptedWhileBlocked(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	env, _, stderr := testEnv()
+	in, never := io.Pipe()
+	defer never.Close()
+	env.Stdin = in
+	root := &cobra.Command{Use: "prog"}
+	root.AddCommand(&cobra.Command{Use: "read", RunE: func(*cobra.Command, []string) error {
+		cancel()
+		_, err := env.ReadFile("-", 10)
+		return err
+	}})
+	if code := cli.Run(ctx, env, root, []string{"read"}); code != cli.ExitUnknown || stderr.String() != "prog: error: interrupted\n" {
+		t.Errorf("an interrupted command gave %d and %q", code, stderr)
+	}
+}
+
+// TestDrain has a command finish what it does although it was interrupted.
+func TestDrain(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	env, _, stderr := testEnv()
+	root := &cobra.Command{Use: "prog"}
+	root.AddCommand(&cobra.Command{Use: "serve", RunE: func(*cobra.Command, []string) error {
+		env.Drain()
+		cancel()
+		time.Sleep(1200 * time.Millisecond) // more than the patience with others
+		return nil
+	}})
+	if code := cli.Run(ctx, env, root, []string{"serve"}); code != cli.ExitOK || stderr.Len() != 0 {
+		t.Errorf("a server that was told to stop gave %d and %q", code, stderr)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"help", "group", "leaf"}, {"completion", "bash"}} {
+		env, stdout, stderr := testEnv()
+		if code := cli.Run(t.Context(), env, tree(env, nil), args); code != 0 || stdout.Len() == 0 || stderr.Len() != 0 {
+			t.Errorf("Run(%q) = %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	env, stdout, _ := testEnv()
 	if code := cli.Run(t.Context(), env, tree(env, nil), []string{"version", "--json"}); code != 0 {
@@ -148,22 +197,14 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-func TestColor(t *testing.T) {
-	for _, test := range []struct {
-		name     string
-		terminal bool
-		vars     map[string]string
-		want     bool
-	}{
-		{"terminal", true, nil, true},
-		{"pipe", false, nil, false},
-		{"NO_COLOR", true, map[string]string{"NO_COLOR": "1"}, false},
-		{"dumb", true, map[string]string{"TERM": "dumb"}, false},
-	} {
-		env := &cli.Env{StdoutTerminal: test.terminal, Getenv: func(n string) string { return test.vars[n] }}
-		if got := env.Color(); got != test.want {
-			t.Errorf("%s: Color() = %v, want %v", test.name, got, test.want)
-		}
+// TestWriteDevice writes to what is there and holds nothing to keep.
+func TestWriteDevice(t *testing.T) {
+	env, _, _ := testEnv()
+	if err := env.Write(cli.File{Path: os.DevNull, Data: []byte("x"), Existing: cli.Keep}); err != nil {
+		t.Error(err)
+	}
+	if st, err := os.Stat(os.DevNull); err != nil || st.Mode().IsRegular() {
+		t.Fatalf("%s is %v, %v", os.DevNull, st, err)
 	}
 }
 

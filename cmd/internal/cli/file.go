@@ -68,16 +68,23 @@ func (e *Env) Vacant(f File) error {
 		}
 	}
 	if f.Existing == Keep {
-		if _, err := os.Lstat(f.Path); err == nil {
+		if _, err := os.Lstat(f.Path); err == nil && !f.stream() {
 			return &fs.PathError{Op: "create", Path: f.Path, Err: fs.ErrExist}
 		}
 	}
 	return nil
 }
 
+// stream says that the name is that of a device or a pipe, such as
+// /dev/stdout, which holds nothing that could be lost and cannot be renamed
+// over.
+func (f File) stream() bool {
+	st, err := os.Stat(f.Path)
+	return err == nil && st.Mode()&(fs.ModeDevice|fs.ModeNamedPipe) != 0
+}
+
 func (f File) replace() (err error) {
-	if st, err := os.Stat(f.Path); f.Existing == Replace && err == nil && !st.Mode().IsRegular() {
-		// A device or a pipe, such as /dev/stdout, cannot be renamed over.
+	if f.stream() {
 		w, err := os.OpenFile(f.Path, os.O_WRONLY, 0)
 		if err != nil {
 			return err

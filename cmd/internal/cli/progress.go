@@ -18,7 +18,7 @@ const progressEvery = 200 * time.Millisecond
 // after a second, on a terminal only, and vanishes when the job ends. Its
 // methods may be called from any goroutine, and on a nil Progress.
 type Progress struct {
-	w     io.Writer // nil: not a terminal
+	env   *Env // nil: not a terminal
 	label string
 	total int64
 	now   func() time.Time
@@ -26,7 +26,6 @@ type Progress struct {
 	mu    sync.Mutex
 	done  int64
 	next  time.Time
-	shown bool
 	ended bool
 }
 
@@ -35,7 +34,7 @@ type Progress struct {
 func (e *Env) Progress(label string, total int64) *Progress {
 	p := &Progress{label: label, total: total, now: time.Now}
 	if e.StderrTerminal && !e.JSON && e.Getenv("TERM") != "dumb" {
-		p.w = e.Stderr
+		p.env = e
 	}
 	p.next = p.now().Add(progressDelay)
 	return p
@@ -43,7 +42,7 @@ func (e *Env) Progress(label string, total int64) *Progress {
 
 // Add says that n more steps are done.
 func (p *Progress) Add(n int64) {
-	if p == nil || p.w == nil {
+	if p == nil || p.env == nil {
 		return
 	}
 	p.mu.Lock()
@@ -54,25 +53,44 @@ func (p *Progress) Add(n int64) {
 		return
 	}
 	p.next = now.Add(progressEvery)
-	p.shown = true
+	line := fmt.Sprintf("%s: %d", p.label, p.done)
 	if p.total > 0 {
-		fmt.Fprintf(p.w, "\r\x1b[K%s: %d of %d (%d%%)", p.label, p.done, p.total, p.done*100/p.total)
-	} else {
-		fmt.Fprintf(p.w, "\r\x1b[K%s: %d", p.label, p.done)
+		line += fmt.Sprintf(" of %d (%d%%)", p.total, p.done*100/p.total)
 	}
+	p.env.showProgress(line)
 }
 
 // End removes the line.
 func (p *Progress) End() {
-	if p == nil || p.w == nil {
+	if p == nil || p.env == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shown && !p.ended {
-		io.WriteString(p.w, "\r\x1b[K")
+	if !p.ended {
+		p.env.hideProgress()
 	}
 	p.ended = true
+}
+
+// clearLine goes to the beginning of the line and erases it.
+const clearLine = "\r\x1b[K"
+
+func (e *Env) showProgress(line string) {
+	e.terminal.Lock()
+	defer e.terminal.Unlock()
+	e.progress = true
+	io.WriteString(e.Stderr, clearLine+Printable(line))
+}
+
+// hideProgress makes room for a line of another kind.
+func (e *Env) hideProgress() {
+	e.terminal.Lock()
+	defer e.terminal.Unlock()
+	if e.progress {
+		e.progress = false
+		io.WriteString(e.Stderr, clearLine)
+	}
 }
 
 // Reader counts the bytes read from r as steps.

@@ -3,6 +3,8 @@ package inspect
 import (
 	"io"
 	"strings"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 )
 
 // A Node is a line of a tree and what hangs below it.
@@ -21,7 +23,7 @@ func (n *Node) Add(text string) *Node {
 // Write draws the tree with box-drawing characters, a line per node.
 func (n *Node) Write(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString(clean(n.Text) + "\n")
+	b.WriteString(cli.Printable(n.Text) + "\n")
 	n.draw(&b, "")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -33,18 +35,7 @@ func (n *Node) draw(b *strings.Builder, indent string) {
 		if i == len(n.Children)-1 {
 			branch, below = "└── ", "    "
 		}
-		b.WriteString(indent + branch + clean(c.Text) + "\n")
+		b.WriteString(indent + branch + cli.Printable(c.Text) + "\n")
 		c.draw(b, indent+below)
 	}
-}
-
-// clean replaces control characters, which a hostile name could hold, so that
-// they reach no terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }

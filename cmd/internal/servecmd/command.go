@@ -131,6 +131,7 @@ func (c *command) run(ctx context.Context) error {
 			c.env.Errorf("administration on %s", a.Admin)
 		}
 	}
+	c.env.Drain()
 	return serve.Run(ctx, cfg)
 }
 

@@ -139,11 +139,12 @@ func (o *createOptions) run(ctx context.Context, env *cli.Env, files []string) e
 			status.add(max(ce.Code, cli.No))
 			c.Error, c.Reason = err.Error(), ce.Reason
 			if len(files) > 1 && !env.JSON {
-				progress.End()
 				env.Errorf("error: %s: %v", file, err)
 			}
 		} else if !env.JSON && c.Out != "-" {
-			fmt.Fprintln(env.Stdout, c.line())
+			if err := env.Answer("%s", c.line()); err != nil {
+				return err
+			}
 		}
 		out.Timestamps = append(out.Timestamps, c)
 		if ctx.Err() != nil {

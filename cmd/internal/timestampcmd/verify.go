@@ -125,7 +125,7 @@ func (o *verifyOptions) run(env *cli.Env, files []string) error {
 		}
 		out.Timestamps = append(out.Timestamps, v)
 		if !env.JSON {
-			if _, err := fmt.Fprintln(env.Stdout, v.line()); err != nil {
+			if err := env.Answer("%s", v.line()); err != nil {
 				return err
 			}
 		}

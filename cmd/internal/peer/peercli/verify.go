@@ -81,8 +81,7 @@ func (o *verifyOptions) run() error {
 		}
 		return writeJSON(o.env.Stdout, verifyJSON{o.timestamp.String(), p})
 	}
-	_, err = fmt.Fprintf(o.env.Stdout, "Successfully verified timestamp %s\n", o.timestamp)
-	return err
+	return o.env.Answer("Successfully verified timestamp %s", o.timestamp)
 }
 
 func (o *verifyOptions) policy() (verify.Policy, error) {

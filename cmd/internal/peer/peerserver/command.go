@@ -61,6 +61,7 @@ way are answered first.`,
 				o.flush()
 				return err
 			}
+			env.Drain()
 			return s.run(cmd.Context())
 		},
 	})
