@@ -17,7 +17,7 @@ import (
 func New(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "timestamp",
-		Short: "create, verify and inspect timestamps of any authority",
+		Short: "Create, verify and inspect timestamps of any authority",
 		Long: `Create, verify and inspect timestamps of any RFC 3161 authority.
 
 A timestamp proves that data existed at a time. It is kept beside the data: the

@@ -63,7 +63,7 @@ func newCreate(env *cli.Env) *cobra.Command {
 	var o createOptions
 	cmd := &cobra.Command{
 		Use:   "create --tsa URL FILE...",
-		Short: "ask an authority for timestamps of files",
+		Short: "Ask an authority for timestamps of files",
 		Long: `Ask an authority for timestamps of files. Only a digest leaves this machine.
 
 The response for FILE is written to FILE.tsr, with --token the bare token to

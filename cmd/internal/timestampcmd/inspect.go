@@ -17,7 +17,7 @@ type inspectJSON struct {
 func newInspect(env *cli.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect FILE...",
-		Short: "show what is in requests, responses and tokens",
+		Short: "Show what is in requests, responses and tokens",
 		Long: `Show what is in timestamp requests, responses and tokens: the time, the digest,
 the signature, the certificates, and remarks on what is unusual. Files may be in
 DER, PEM or base64; "-" is standard input.

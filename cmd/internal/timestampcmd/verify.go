@@ -56,7 +56,7 @@ func newVerify(env *cli.Env) *cobra.Command {
 	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify (--roots FILE | --chain FILE) FILE...",
-		Short: "verify that files existed at the times of their timestamps",
+		Short: "Verify that files existed at the times of their timestamps",
 		Long: `Verify that files existed at the times that their timestamps say.
 
 The timestamp of FILE is FILE.tsr or else FILE.tst, unless --timestamp names
