@@ -103,7 +103,7 @@ func TestExchange(t *testing.T) {
 	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{Rejection: tsp.Reject(tsp.BadAlg, "x")}, Status: 200})
 	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{Rejection: tsp.Reject(99, "x")}, Status: 200})
 	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{}, Status: 503})
-	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{}, Status: 499})
+	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{Rejection: tsp.Reject(tsp.SystemFailure, "x")}, Status: 499, HungUp: true})
 	m.Panic()
 	m.SelfCheckFailed()
 	m.Begin()

@@ -96,7 +96,7 @@ func codeIndex(code int) int {
 		return 10
 	case http.StatusUnsupportedMediaType:
 		return 11
-	case statusClientGone:
+	case StatusClientGone:
 		return 12
 	case http.StatusInternalServerError:
 		return 13
@@ -106,8 +106,9 @@ func codeIndex(code int) int {
 	return 0
 }
 
-// statusClientGone stands for an answer that had nobody to go to.
-const statusClientGone = 499
+// StatusClientGone stands for an answer that had nobody to go to, as in
+// tsphttp.Exchange.
+const StatusClientGone = 499
 
 // A series is where one kind of request is counted.
 type series struct {
@@ -155,6 +156,9 @@ type Exchange struct {
 	Outcome *tsp.Outcome
 	Status  int
 	Waited  time.Duration
+	// HungUp says that there is no answer because the client has gone: that is
+	// no refusal.
+	HungUp bool
 }
 
 // Exchange counts what became of a request for a timestamp.
@@ -163,6 +167,7 @@ func (m *Metrics) Exchange(x Exchange) {
 		m.c.queueWait.Observe(x.Waited.Seconds())
 	}
 	switch r := x.Outcome.Rejection; {
+	case x.HungUp:
 	case r != nil:
 		info := r.Info
 		if info < tsp.NoFailureInfo || info > tsp.SystemFailure || m.refused[info+1] == nil {
@@ -174,7 +179,7 @@ func (m *Metrics) Exchange(x Exchange) {
 	case x.Status == http.StatusServiceUnavailable:
 		m.c.queueFull.Inc()
 	}
-	if x.Status == statusClientGone {
+	if x.Status == StatusClientGone {
 		m.c.disconnects.Inc()
 	}
 	if x.Outcome.Signing > 0 {

@@ -216,6 +216,28 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// TestHungUp has a client go before its answer: that is no failure of the
+// authority, which would wake somebody.
+func TestHungUp(t *testing.T) {
+	s, b := newServer(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, "POST", PathTimestamp, query())
+	r.Header.Set("Content-Type", tsphttp.TypeQuery)
+	s.ServeHTTP(httptest.NewRecorder(), r)
+	recs := records(t, b.log, "timestamp")
+	if len(recs) != 1 || recs[0]["outcome"] != "disconnected" || recs[0]["level"] != "INFO" || recs[0]["code"] != 499.0 {
+		t.Errorf("the record is %v", recs)
+	}
+	w := httptest.NewRecorder()
+	s.Admin().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, line := range []string{"fencepost_client_disconnects_total 1", `fencepost_requests_refused_total{reason="systemFailure"} 0`} {
+		if !strings.Contains(w.Body.String(), "\n"+line+"\n") {
+			t.Errorf("the metrics have no line %s", line)
+		}
+	}
+}
+
 func TestRequestID(t *testing.T) {
 	s, _ := newServer(t, nil)
 	for _, test := range []struct {

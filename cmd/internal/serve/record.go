@@ -34,7 +34,7 @@ func clip(text string) string {
 
 // observe counts and logs a request for a timestamp.
 func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
-	s.metrics.Exchange(metrics.Exchange{Outcome: &x.Outcome, Status: x.Status, Waited: x.Waited})
+	s.metrics.Exchange(metrics.Exchange{Outcome: &x.Outcome, Status: x.Status, Waited: x.Waited, HungUp: hungUp(&x)})
 	s.metrics.Request(metrics.RouteTimestamp, r.Method, x.Status, x.Duration)
 	if failedSelfCheck(&x) {
 		s.metrics.SelfCheckFailed()
@@ -89,6 +89,13 @@ func failedSelfCheck(x *tsphttp.Exchange) bool {
 	return r != nil && errors.Is(r.Err, authority.ErrSelfCheck)
 }
 
+// hungUp says that there is no answer because the client has gone, which is
+// nobody's fault, although the authority can only call it a systemFailure.
+func hungUp(x *tsphttp.Exchange) bool {
+	r := x.Outcome.Rejection
+	return x.Status == metrics.StatusClientGone && (r == nil || errors.Is(r.Err, context.Canceled))
+}
+
 // exchangeLevel is a warning where the fault is not the client's, and an error
 // where it is this program's or its key's.
 func exchangeLevel(x *tsphttp.Exchange) slog.Level {
@@ -96,6 +103,8 @@ func exchangeLevel(x *tsphttp.Exchange) slog.Level {
 	switch r := x.Outcome.Rejection; {
 	case errors.As(x.Err, &p), failedSelfCheck(x):
 		return slog.LevelError
+	case hungUp(x):
+		return slog.LevelInfo
 	case r != nil && (r.Info == tsp.SystemFailure || r.Info == tsp.TimeNotAvailable),
 		x.Status >= http.StatusInternalServerError:
 		return slog.LevelWarn
@@ -103,10 +112,12 @@ func exchangeLevel(x *tsphttp.Exchange) slog.Level {
 	return slog.LevelInfo
 }
 
-// outcome is one word: granted, the failure information, or http where HTTP
-// itself was wrong.
+// outcome is one word: granted, the failure information, disconnected where the
+// client did not wait, or http where HTTP itself was wrong.
 func outcome(x *tsphttp.Exchange) string {
 	switch r := x.Outcome.Rejection; {
+	case hungUp(x):
+		return "disconnected"
 	case r != nil:
 		return r.Info.String()
 	case x.Outcome.Granted():
