@@ -37,6 +37,11 @@ type chooser struct {
 }
 
 func (c *chooser) choose() ([]*x509.Certificate, error) {
+	if c.genTime.IsZero() {
+		// To crypto/x509 that means now. A sloppy CA, or a forger, can well make
+		// a certificate that begins with the year 1.
+		return nil, fail(ReasonValidity, "the token's time %s is none that a chain can be valid at", stamp(c.genTime))
+	}
 	for _, chain := range c.policy.Cache.chains(c.leaf.sum) {
 		if c.available(chain) && c.validAt(chain) && c.accept(chain) == nil {
 			return chain, nil
@@ -66,11 +71,6 @@ func (c *chooser) choose() ([]*x509.Certificate, error) {
 // build returns the chains to roots of the policy that are valid at the
 // token's time for timestamping (RFC 3161, appendix B; RFC 5280, 6).
 func (c *chooser) build() ([][]*x509.Certificate, error) {
-	if c.genTime.IsZero() {
-		// To crypto/x509 that means now. A sloppy CA, or a forger, can well make
-		// a certificate that begins with the year 1.
-		return nil, fail(ReasonValidity, "the token's time %s is none that a chain can be valid at", stamp(c.genTime))
-	}
 	roots, intermediates := c.pools()
 	pools := [2]*x509.CertPool{x509.NewCertPool(), x509.NewCertPool()}
 	for i, list := range [2][]*x509.Certificate{roots, intermediates} {

@@ -45,6 +45,12 @@ func TestYearOne(t *testing.T) {
 			check(t, p, f, verify.ReasonValidity)
 			p.Cache = new(verify.ChainCache)
 			check(t, p, f, verify.ReasonValidity)
+			if tt.options.Root != nil {
+				g := *f
+				g.Info = nil
+				check(t, p, &g, "") // now the chain is remembered
+				check(t, p, f, verify.ReasonValidity)
+			}
 		})
 	}
 }
