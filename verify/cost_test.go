@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"math/big"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -62,6 +63,27 @@ func TestCacheNeverDecides(t *testing.T) {
 	p.Intermediates = []*x509.Certificate{parse(t, f.Chain[1])}
 	check(t, p, &bare, "")
 	check(t, warm, &bare, verify.ReasonUntrusted)
+}
+
+// TestCacheKeepsToItself: the chain in a Timestamp is the caller's, whatever
+// becomes of it.
+func TestCacheKeepsToItself(t *testing.T) {
+	f := tsptest.NewForge(t, pkitest.Options{})
+	f.Data = func(d *tsptest.DataFields) { d.Certificates = f.Chain }
+	p := policyFor(t, f)
+	p.Cache = new(verify.ChainCache)
+	for range 3 {
+		stamp := check(t, p, f, "")
+		if stamp == nil {
+			t.FailNow()
+		}
+		if got := len(stamp.Chain); got != 3 || !stamp.Chain[1].Equal(parse(t, f.Chain[1])) {
+			t.Fatalf("chain of %d, the issuer is %q", got, stamp.Chain[1].Subject)
+		}
+		// In place: what is left of the old slice is leaf, root, root.
+		stamp.Chain = slices.Delete(stamp.Chain, 1, 2)
+		stamp.Chain = append(stamp.Chain, stamp.Chain[1])
+	}
 }
 
 // TestCacheIsBounded: more signers than it holds push others out, and a

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"crypto/x509"
+	"slices"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/tsp"
@@ -51,7 +52,8 @@ func newTimestamp(info *tsp.Info, chain []*x509.Certificate) *Timestamp {
 		Imprint:     info.Imprint,
 		Nonce:       info.Nonce,
 		Ordering:    info.Ordering,
-		Chain:       chain,
-		Info:        info,
+		// The caller's own: a cache may have the same slice.
+		Chain: slices.Clone(chain),
+		Info:  info,
 	}
 }
