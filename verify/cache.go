@@ -20,6 +20,8 @@ const maxCached = 256
 // certain one and are fit for timestamping. Whether that one is trusted,
 // whether the others are at hand, the time and the revocation are asked anew
 // for every token, so a policy gives the same verdict with a cache as without.
+// Chains with a certificate of the policy that was altered after it was parsed
+// are not remembered.
 // (One way only: a chain that is remembered is also found among more junk
 // certificates than are parsed in search of one.)
 type ChainCache struct {

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"reflect"
 	"slices"
 	"time"
 
@@ -54,7 +55,9 @@ func (c *chooser) choose() ([]*x509.Certificate, error) {
 	if len(chains) == 0 { // whatever build says: without a chain there is no trust
 		return nil, fail(ReasonUntrusted, "no chain from %s to a root of the policy", subject(c.leaf.cert))
 	}
-	c.policy.Cache.add(c.leaf, chains)
+	if c.policy.Cache != nil {
+		c.policy.Cache.add(c.leaf, slices.DeleteFunc(slices.Clone(chains), c.altered))
+	}
 	var first error
 	for _, chain := range chains {
 		err := c.accept(chain)
@@ -190,20 +193,47 @@ func weakest(chain []*x509.Certificate) string {
 // would be without it.
 func (c *chooser) available(chain []*x509.Certificate) bool {
 	last := len(chain) - 1
-	if !holds(c.policy.Roots, chain[last]) {
+	if root := find(c.policy.Roots, chain[last]); root == nil || !same(root, chain[last]) {
 		return false
 	}
 	for i := 1; i < last; i++ {
-		if !holds(c.policy.Intermediates, chain[i]) &&
-			!slices.ContainsFunc(c.token.Certificates, func(der []byte) bool { return bytes.Equal(der, chain[i].Raw) }) {
+		if own := find(c.policy.Intermediates, chain[i]); own != nil {
+			if !same(own, chain[i]) {
+				return false
+			}
+			continue
+		}
+		if !slices.ContainsFunc(c.token.Certificates, func(der []byte) bool { return bytes.Equal(der, chain[i].Raw) }) {
 			return false
 		}
 	}
 	return true
 }
 
-func holds(list []*x509.Certificate, cert *x509.Certificate) bool {
-	return slices.Contains(list, cert) || slices.ContainsFunc(list, cert.Equal)
+// find returns the certificate of list that has the bytes of cert, nil when
+// there is none. Of several, it is the one that crypto/x509 takes.
+func find(list []*x509.Certificate, cert *x509.Certificate) *x509.Certificate {
+	if i := slices.IndexFunc(list, cert.Equal); i >= 0 {
+		return list[i]
+	}
+	return nil
+}
+
+// same reports whether two certificates with the same bytes say the same.
+// Those of a policy need not: callers take out of UnhandledCriticalExtensions
+// what they handle, as crypto/x509 has it, or bound the NotAfter of a root.
+func same(a, b *x509.Certificate) bool { return a == b || reflect.DeepEqual(a, b) }
+
+// altered reports whether a certificate of the policy in chain is not what its
+// bytes say. Such a chain holds for this policy only.
+func (c *chooser) altered(chain []*x509.Certificate) bool {
+	return slices.ContainsFunc(chain[1:], func(cert *x509.Certificate) bool {
+		if !slices.Contains(c.policy.Roots, cert) && !slices.Contains(c.policy.Intermediates, cert) {
+			return false // parsed here
+		}
+		parsed, err := x509.ParseCertificate(cert.Raw)
+		return err != nil || !same(parsed, cert)
+	})
 }
 
 func (c *chooser) validAt(chain []*x509.Certificate) bool {

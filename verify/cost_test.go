@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"math/big"
 	"runtime"
 	"slices"
@@ -83,6 +84,44 @@ func TestCacheKeepsToItself(t *testing.T) {
 		// In place: what is left of the old slice is leaf, root, root.
 		stamp.Chain = slices.Delete(stamp.Chain, 1, 2)
 		stamp.Chain = append(stamp.Chain, stamp.Chain[1])
+	}
+}
+
+// TestCacheOfAlteredCertificates: a caller may have handled a critical
+// extension, or may trust a root for less time than it claims. Neither is
+// anything to another policy with the same cache.
+func TestCacheOfAlteredCertificates(t *testing.T) {
+	critical := func(c *x509.Certificate) {
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0}})
+	}
+	handle := func(c *x509.Certificate) { c.UnhandledCriticalExtensions = nil }
+	end := func(c *x509.Certificate) { c.NotAfter = tsptest.Time().Add(-1) }
+	for _, tt := range []struct {
+		name        string
+		options     pkitest.Options
+		alter       func(*x509.Certificate)
+		n           int // which of the chain
+		plain, with verify.Reason
+	}{
+		{"extension of the root handled", pkitest.Options{Root: critical}, handle, 2, verify.ReasonUntrusted, ""},
+		{"extension of the issuer handled", pkitest.Options{Intermediate: critical}, handle, 1, verify.ReasonUntrusted, ""},
+		{"root trusted for less", pkitest.Options{}, end, 2, "", verify.ReasonValidity},
+		{"issuer trusted for less", pkitest.Options{}, end, 1, "", verify.ReasonValidity},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := tsptest.NewForge(t, tt.options)
+			plain, with := policyFor(t, f), policyFor(t, f)
+			with.Intermediates = []*x509.Certificate{parse(t, f.Chain[1])}
+			tt.alter([]*x509.Certificate{nil, with.Intermediates[0], with.Roots[0]}[tt.n])
+			check(t, plain, f, tt.plain)
+			check(t, with, f, tt.with)
+			plain.Cache = new(verify.ChainCache)
+			with.Cache = plain.Cache
+			for range 2 {
+				check(t, plain, f, tt.plain)
+				check(t, with, f, tt.with)
+			}
+		})
 	}
 }
 
