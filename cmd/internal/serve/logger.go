@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -72,16 +73,44 @@ func (l *LogWriter) flush() {
 type LogConfig struct {
 	Text  bool       // lines of key=value; else JSON
 	Level slog.Level // the least that is written
+	// Sigstore gives time, level and message the names and forms that they
+	// have in the JSON of sigstore/timestamp-authority, for which the rules of
+	// log collectors are written: "ts" in seconds since 1970, "severity" in
+	// small letters, "message".
+	Sigstore bool
 }
 
 // NewLogger returns a logger to w.
 func NewLogger(w *LogWriter, cfg LogConfig) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: cfg.Level}
+	if cfg.Sigstore {
+		opts.ReplaceAttr = sigstoreAttr
+	}
 	var h slog.Handler = slog.NewJSONHandler(w, opts)
 	if cfg.Text {
 		h = slog.NewTextHandler(w, opts)
 	}
 	return slog.New(flushing{h, w})
+}
+
+// sigstoreAttr renames the three attributes that every record has.
+func sigstoreAttr(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) > 0 {
+		return a
+	}
+	switch a.Key {
+	case slog.TimeKey:
+		if a.Value.Kind() == slog.KindTime {
+			return slog.Float64("ts", float64(a.Value.Time().UnixMicro())/1e6)
+		}
+	case slog.LevelKey:
+		if level, ok := a.Value.Any().(slog.Level); ok {
+			return slog.String("severity", strings.ToLower(level.String()))
+		}
+	case slog.MessageKey:
+		a.Key = "message"
+	}
+	return a
 }
 
 // flushing writes out at once what is a warning or worse: it may be the last

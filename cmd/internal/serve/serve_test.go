@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -611,14 +610,13 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func BenchmarkTimestamp(b *testing.B) {
-	for _, log := range []bool{false, true} {
-		b.Run(fmt.Sprintf("log=%v", log), func(b *testing.B) {
-			s, _ := newServer(b, func(x *bench) {
-				x.config.Log = nil
-				if log {
-					x.config.Log = NewLogger(NewLogWriter(io.Discard), LogConfig{})
-				}
-			})
+	for name, log := range map[string]*slog.Logger{
+		"log=no":       nil,
+		"log=json":     NewLogger(NewLogWriter(io.Discard), LogConfig{}),
+		"log=sigstore": NewLogger(NewLogWriter(io.Discard), LogConfig{Sigstore: true}),
+	} {
+		b.Run(name, func(b *testing.B) {
+			s, _ := newServer(b, func(x *bench) { x.config.Log = log })
 			body := tsptest.RequestDER()
 			r := httptest.NewRequest("POST", PathTimestamp, nil)
 			r.Header.Set("Content-Type", tsphttp.TypeQuery)

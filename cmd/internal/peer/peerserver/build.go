@@ -63,7 +63,7 @@ func (o *options) build(ctx context.Context) (*server, error) {
 		return nil, cli.Usagef("--http-request-id-header-name %q is not the name of a header", o.requestID)
 	}
 	s := &server{log: serve.NewLogWriter(o.env.Stderr)}
-	o.log = serve.NewLogger(s.log, serve.LogConfig{Text: o.logType == "dev"})
+	o.log = serve.NewLogger(s.log, serve.LogConfig{Text: o.logType == "dev", Sigstore: o.logType == "prod"})
 	o.flush()
 	s.cfg = serve.Config{
 		Log:             o.log,

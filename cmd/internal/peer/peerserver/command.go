@@ -121,7 +121,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	const notBuilt = "not built in yet; refused if it is given"
 
 	f.StringVar(&o.config, "config", "", "read flags from this YAML `file` (default timestamp-server.yaml or .timestamp-server.yaml in $HOME, or timestamp-server.yaml here, if it is there)")
-	f.StringVar(&o.logType, "log-type", "dev", "how the log is written: dev is text, prod is JSON")
+	f.StringVar(&o.logType, "log-type", "dev", "how the log is written: dev is text, prod is JSON with the keys severity, ts and message")
 	f.BoolVar(&o.enablePprof, "enable-pprof", false, "serve profiles on 127.0.0.1:6060 too; they are at --metrics-address in any case")
 	f.BoolVar(&o.pingOnly, "http-ping-only", false, "serve only /ping over http, and everything over https and the socket")
 	f.BoolVar(&o.enforceEKU, "enforce-intermediate-eku", true, "demand that intermediate certificates are limited to timestamping")

@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -289,8 +290,15 @@ func TestRequestIDHeader(t *testing.T) {
 	}
 	r.stop()
 	for line := range strings.Lines(r.log.String()) {
-		if !strings.HasPrefix(line, "{") {
+		var rec struct {
+			Severity, Message string
+			TS                float64
+		}
+		if err := json.Unmarshal([]byte(line), &rec); err != nil {
 			t.Errorf("with --log-type prod there is a line that is not JSON: %s", line)
+		}
+		if (rec.Severity != "info" && rec.Severity != "warn") || rec.Message == "" || time.Since(time.UnixMicro(int64(rec.TS*1e6))).Abs() > time.Minute {
+			t.Errorf("a record has not the keys of the namesake: %s", line)
 		}
 	}
 }
