@@ -24,6 +24,9 @@ import (
 const (
 	maxCRL  = 32 << 20
 	maxCRLs = 64
+	// maxCRLExtensions bounds the extensions of a list and of each entry. There
+	// are seven kinds of the one and three of the other.
+	maxCRLExtensions = 16
 )
 
 // CRLs is a [RevocationChecker] that knows the revocation lists it was given
@@ -125,7 +128,7 @@ func (c *CRLs) CheckRevocation(q RevocationQuery) (*Revocation, error) {
 			}
 		case r.Reason == RevokedCertificateHold && current:
 			// A newer list no longer has it on hold (RFC 5280, 5.3.1).
-		case found == nil || found.Reason.keepsEarlier() && (!r.Reason.keepsEarlier() || r.Time.Before(found.Time)):
+		case found == nil || r.worse(found):
 			// Once revoked, always revoked: an old list is good enough, and
 			// the worst of several entries decides.
 			found = r
@@ -296,22 +299,24 @@ func (l *crl) current(q RevocationQuery) error {
 	return nil
 }
 
-// find returns the entry for a serial number, nil when there is none.
+// find returns the worst entry for a serial number, nil when there is none.
+// There should be one, but nothing keeps a CA from appending.
 func (l *crl) find(serial []byte) (*Revocation, error) {
 	if !bytes.Contains(l.entries, der.Make(der.TagInteger, serial)) {
 		return nil, nil // the usual case, in one fast pass
 	}
+	var found *Revocation
 	entries := l.entries
 	for !entries.Empty() {
 		got, r, err := readEntry(&entries)
 		if err != nil {
 			return nil, err
 		}
-		if bytes.Equal(got, serial) {
-			return &r, nil
+		if bytes.Equal(got, serial) && (found == nil || r.worse(found)) {
+			found = &r
 		}
 	}
-	return nil, nil
+	return found, nil
 }
 
 // readEntry reads one entry.
@@ -347,13 +352,15 @@ func readEntry(s *cryptobyte.String) (serial []byte, r Revocation, err error) {
 	return serial, r, err
 }
 
-// eachExtension calls f for each extension in an Extensions element.
+// eachExtension calls f for each extension in an Extensions element. None may
+// occur twice (RFC 5280, 5.2 and 5.3): two readers could each believe another.
 func eachExtension(s cryptobyte.String, f func(id string, critical bool, value cryptobyte.String) error) error {
 	var list cryptobyte.String
 	if !s.ReadASN1(&list, asn1.SEQUENCE) || !s.Empty() {
 		return errors.New("extensions are malformed")
 	}
-	for !list.Empty() {
+	var seen [maxCRLExtensions][]byte
+	for n := 0; !list.Empty(); n++ {
 		var ext, value cryptobyte.String
 		var id []byte
 		critical := false
@@ -362,6 +369,13 @@ func eachExtension(s cryptobyte.String, f func(id string, critical bool, value c
 			!ext.ReadASN1(&value, asn1.OCTET_STRING) || !ext.Empty() {
 			return errors.New("an extension is malformed")
 		}
+		if n == len(seen) {
+			return fmt.Errorf("more than %d extensions in one place", len(seen))
+		}
+		if slices.ContainsFunc(seen[:n], func(other []byte) bool { return bytes.Equal(other, id) }) {
+			return fmt.Errorf("extension %s occurs twice", oid.Dotted(id))
+		}
+		seen[n] = id
 		if err := f(string(id), critical, value); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,13 @@ func TestRevocationLists(t *testing.T) {
 	entry := func(reason int) func(c *crlForge) {
 		return func(c *crlForge) { c.entries = [][]byte{revoked(chain.Leaf, recently, reason)} }
 	}
+	entries := func(reasons ...int) func(c *crlForge) {
+		return func(c *crlForge) {
+			for _, reason := range reasons {
+				c.entries = append(c.entries, revoked(chain.Leaf, now(), reason)) // after the token
+			}
+		}
+	}
 	window := func(this, next time.Time, also ...func(c *crlForge)) []byte {
 		return list(func(c *crlForge) {
 			c.this, c.next = this, next
@@ -222,6 +230,11 @@ func TestRevocationLists(t *testing.T) {
 		{"compromised, then no more", [][]byte{window(recently.Add(-time.Hour), soon, entry(1)), empty}, voided},
 		{"superseded, then compromised", [][]byte{window(recently.Add(-time.Hour), soon, entry(4)), list(entry(1))}, voided},
 		{"compromised, then superseded", [][]byte{window(recently.Add(-time.Hour), soon, entry(1)), list(entry(4))}, voided},
+
+		{"superseded later, twice", [][]byte{list(entries(4, 4))}, ""},
+		{"superseded and compromised in one list", [][]byte{list(entries(4, 1))}, voided},
+		{"compromised and superseded in one list", [][]byte{list(entries(1, 4))}, voided},
+		{"on hold and compromised in one list, then no more", [][]byte{window(recently.Add(-time.Hour), soon, entries(6, 1)), empty}, voided},
 
 		{"for end entities", [][]byte{list(point(flag(1)))}, ""},
 		{"for CAs", [][]byte{list(point(flag(2)))}, unknown},
@@ -369,11 +382,20 @@ func TestNewCRLs(t *testing.T) {
 		{"unknown extension", extension("1.2.3", nil, null), ""},
 		{"freshest list elsewhere", extension("2.5.29.46", nil, null), ""},
 		{"expiredCertsOnCRL malformed", extension("2.5.29.60", nil, null), "expiredCertsOnCRL"},
+		{"extension twice", with(func(c *crlForge) {
+			c.extensions = slices.Repeat([][]byte{tsptest.Extension("2.5.29.28", critical, der.Make(der.TagSequence, flag(1, 0xff)))}, 2)
+		}), "2.5.29.28 occurs twice"},
+		{"too many extensions", with(func(c *crlForge) {
+			for i := range 17 {
+				c.extensions = append(c.extensions, tsptest.Extension("1.2."+strconv.Itoa(i), nil, null))
+			}
+		}), "more than 16"},
 		{"extensions malformed", with(func(c *crlForge) { c.extensions = [][]byte{null} }), "extension"},
 		{"entry", entry(), ""},
 		{"entry with an unknown extension", entry(tsptest.Extension("1.2.3", nil, null)), ""},
 		{"entry with an unknown critical extension", entry(tsptest.Extension("1.2.3", critical, null)), "1.2.3"},
 		{"entry of another issuer", entry(tsptest.Extension("2.5.29.29", critical, null)), "indirect"},
+		{"reason twice", entry(tsptest.Extension("2.5.29.21", nil, []byte{10, 1, 1}), tsptest.Extension("2.5.29.21", nil, []byte{10, 1, 4})), "2.5.29.21 occurs twice"},
 		{"reason malformed", entry(tsptest.Extension("2.5.29.21", nil, null)), "reasonCode"},
 		{"reason negative", entry(tsptest.Extension("2.5.29.21", nil, []byte{10, 1, 0xff})), "reasonCode"},
 		{"entry malformed", with(func(c *crlForge) { c.entries = [][]byte{null} }), "entry"},

@@ -100,6 +100,24 @@ func (r RevocationReason) keepsEarlier() bool {
 	return false
 }
 
+// worse reports whether r voids more timestamps than o does. A hold does so as
+// long as it lasts.
+func (r *Revocation) worse(o *Revocation) bool {
+	rank := func(r *Revocation) int {
+		switch {
+		case r.Reason.keepsEarlier():
+			return 0
+		case r.Reason == RevokedCertificateHold:
+			return 1
+		}
+		return 2
+	}
+	if a, b := rank(r), rank(o); a != b {
+		return a > b
+	}
+	return r.Time.Before(o.Time)
+}
+
 // checkRevocation asks the policy's checker about cert and decides what the
 // answer means at the token's time. RFC 3161, 4.1 speaks of the authority's
 // certificate; the same is asked of the CAs above it.
