@@ -26,6 +26,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/serve"
+	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
 // DevelopmentPolicy is the policy of --dev, of a new data directory, and of
@@ -100,6 +101,9 @@ func (c *command) run(ctx context.Context) error {
 	}
 	if err := cfg.TSA.Authority().Ready(ctx); err != nil {
 		c.env.Warn("no timestamps for now: %v", err)
+		if errors.Is(err, tsp.TimeNotAvailable) {
+			c.env.Errorf("hint: start a time service such as chronyd, or declare the error of the clock in the configuration (tsa.clock)")
+		}
 	}
 	if c.dev {
 		signal.Ignore(syscall.SIGHUP)
