@@ -32,9 +32,9 @@ type checkJSON struct {
 	// Fit says that no finding is an error.
 	Fit bool `json:"fit"`
 	// KeyChecked says that the leaf was compared with a key.
-	KeyChecked   bool              `json:"keyChecked"`
-	Certificates []certificateJSON `json:"certificates"`
-	Findings     []pki.Finding     `json:"findings"`
+	KeyChecked   bool                  `json:"keyChecked"`
+	Certificates []inspect.Certificate `json:"certificates"`
+	Findings     []pki.Finding         `json:"findings"`
 }
 
 func newCheck(env *cli.Env) *cobra.Command {
@@ -95,7 +95,7 @@ func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error 
 	answer := checkJSON{
 		File: file, Role: o.role, Time: opts.Time.UTC().Truncate(time.Second),
 		Fit: report.Err() == nil, KeyChecked: opts.PublicKey != nil,
-		Certificates: describeAll(chain), Findings: report.Findings,
+		Certificates: inspect.DescribeChain(chain), Findings: report.Findings,
 	}
 	if env.JSON {
 		err = env.WriteJSON(answer)
@@ -106,6 +106,17 @@ func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error 
 		err = cli.Silently(cli.No)
 	}
 	return err
+}
+
+// place names the place of certificate i of a chain.
+func place(i int, c inspect.Certificate) string {
+	switch {
+	case i == 0:
+		return "leaf"
+	case c.Subject == c.Issuer:
+		return "root"
+	}
+	return "intermediate"
 }
 
 // parseTime takes a day, which begins at midnight UTC, or a moment.
@@ -122,10 +133,10 @@ func parseTime(text string) (time.Time, error) {
 
 // write draws the chain with its findings, and the verdict.
 func (a *checkJSON) write(env *cli.Env) error {
-	root := &inspect.Node{Text: fmt.Sprintf("%s: chain for %s of %s", a.File, a.Role, plural(len(a.Certificates), "certificate"))}
+	root := &inspect.Node{Text: fmt.Sprintf("%s: chain for %s of %s", a.File, a.Role, cli.Plural(len(a.Certificates), "certificate"))}
 	for i, c := range a.Certificates {
 		n := root.Add(fmt.Sprintf("%d %s: %s", i+1, place(i, c), c.Subject))
-		n.Add(fmt.Sprintf("%s, valid %s to %s", c.Key, day(c.NotBefore), day(c.NotAfter)))
+		n.Add(c.Key + ", " + c.Validity())
 		a.grow(n, i)
 	}
 	a.grow(root, -1)
@@ -152,7 +163,7 @@ func (a *checkJSON) verdict() string {
 	var found []string
 	for _, s := range []pki.Severity{pki.Error, pki.Warning, pki.Note} {
 		if n := count[s]; n > 0 {
-			found = append(found, plural(n, s.String()))
+			found = append(found, cli.Plural(n, s.String()))
 		}
 	}
 	text := "fit"
@@ -176,12 +187,4 @@ func (a *checkJSON) hasRule(rule pki.Rule) bool {
 		}
 	}
 	return false
-}
-
-// plural writes "1 certificate", "2 certificates".
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

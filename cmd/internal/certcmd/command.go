@@ -4,10 +4,8 @@
 package certcmd
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -62,27 +60,4 @@ func openKey(ctx context.Context, env *cli.Env, text string) (*signer.Key, error
 		return nil, cli.Hint(err, "name the file with its passphrase: %s?passphrase-file=FILE", text)
 	}
 	return key, err
-}
-
-// maxPassphrase is more than anybody types and less than a file that was named
-// by mistake.
-const maxPassphrase = 1024
-
-// readPassphrase reads a passphrase from a file of one line, as the parameter
-// passphrase-file of a key URI does.
-func readPassphrase(env *cli.Env, path string) ([]byte, error) {
-	data, err := env.ReadFile(path, maxPassphrase)
-	if err != nil {
-		return nil, err
-	}
-	if line, ok := bytes.CutSuffix(data, []byte("\n")); ok {
-		data = bytes.TrimSuffix(line, []byte("\r"))
-	}
-	switch {
-	case bytes.ContainsRune(data, '\n'):
-		return nil, fmt.Errorf("%s: a passphrase of several lines", path)
-	case len(data) == 0:
-		return nil, fmt.Errorf("%s: the passphrase is empty", path)
-	}
-	return data, nil
 }

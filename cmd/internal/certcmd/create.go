@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/inspect"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -59,9 +60,9 @@ type createJSON struct {
 	CAKeys []string `json:"caKeys,omitempty"`
 	// PrivateKeyNotAfter is when the use of the key ends, absent when nothing
 	// ends it before the certificate.
-	PrivateKeyNotAfter *time.Time        `json:"privateKeyNotAfter,omitempty"`
-	Certificates       []certificateJSON `json:"certificates"`
-	Findings           []pki.Finding     `json:"findings"`
+	PrivateKeyNotAfter *time.Time            `json:"privateKeyNotAfter,omitempty"`
+	Certificates       []inspect.Certificate `json:"certificates"`
+	Findings           []pki.Finding         `json:"findings"`
 }
 
 func newCreate(env *cli.Env) *cobra.Command {
@@ -150,7 +151,7 @@ func (o *createOptions) run(cmd *cobra.Command, env *cli.Env) error {
 	o.validityGiven = cmd.Flags().Changed("validity")
 	var passphrase []byte
 	if o.passphraseFile != "" {
-		if passphrase, err = readPassphrase(env, o.passphraseFile); err != nil {
+		if passphrase, err = env.ReadSecret(o.passphraseFile); err != nil {
 			return err
 		}
 	}
@@ -171,7 +172,7 @@ func (o *createOptions) run(cmd *cobra.Command, env *cli.Env) error {
 	answer := createJSON{
 		Role: string(role), Key: o.keyURI(),
 		Chain: filepath.Join(o.out, chainFile), Root: o.path(made, rootFile),
-		Certificates: describeAll(made.chain), Findings: report.Findings,
+		Certificates: inspect.DescribeChain(made.chain), Findings: report.Findings,
 	}
 	if end := o.keyPeriod.end(made.chain[0].NotBefore); !end.IsZero() {
 		end = end.UTC()
@@ -404,12 +405,12 @@ func (o *createOptions) tell(env *cli.Env, a createJSON) error {
 		what += ", encrypted"
 	}
 	line("key", a.Key+" ("+what+")")
-	line("chain", fmt.Sprintf("%s (%s)", a.Chain, plural(len(a.Certificates), "certificate")))
+	line("chain", fmt.Sprintf("%s (%s)", a.Chain, cli.Plural(len(a.Certificates), "certificate")))
 	if a.Root != "" {
 		line("root", a.Root+" (for those who verify)")
 	}
 	for i, c := range a.Certificates {
-		line(place(i, c), fmt.Sprintf("%s, valid %s to %s", c.Subject, day(c.NotBefore), day(c.NotAfter)))
+		line(place(i, c), c.Subject+", "+c.Validity())
 	}
 	if a.PrivateKeyNotAfter != nil {
 		line("key ends", a.PrivateKeyNotAfter.Format(time.RFC3339))

@@ -261,6 +261,27 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+func TestReadSecret(t *testing.T) {
+	for _, test := range []struct{ name, content, want string }{
+		{"bare", "secret", "secret"},
+		{"a line", "secret\n", "secret"},
+		{"a line of Windows", "secret\r\n", "secret"},
+		{"spaces are part of it", " se cret \n", " se cret "},
+		{"two lines", "a\nb\n", ""},
+		{"an empty line", "\n", ""},
+		{"nothing", "", ""},
+		{"too long", strings.Repeat("x", 5000), ""},
+	} {
+		env := &cli.Env{Stdin: strings.NewReader(test.content)}
+		if got, err := env.ReadSecret("-"); string(got) != test.want || (err == nil) != (test.want != "") {
+			t.Errorf("%s: %q, %v", test.name, got, err)
+		}
+	}
+	if _, err := new(cli.Env).ReadSecret("-"); err == nil {
+		t.Error("a secret from no standard input")
+	}
+}
+
 func TestReadFile(t *testing.T) {
 	env := &cli.Env{Stdin: strings.NewReader("12345")}
 	if _, err := env.ReadFile("-", 4); err == nil {

@@ -153,7 +153,9 @@ func Binary(data []byte) bool {
 
 // Open opens a file for reading; "-" is standard input.
 func (e *Env) Open(path string) (io.ReadCloser, error) {
-	if path == "-" {
+	if path == "-" && e.Stdin == nil {
+		return io.NopCloser(bytes.NewReader(nil)), nil
+	} else if path == "-" {
 		return io.NopCloser(e.Stdin), nil
 	}
 	f, err := os.Open(path)
@@ -181,6 +183,29 @@ func (e *Env) ReadFile(path string, limit int64) ([]byte, error) {
 	}
 	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("read %s: more than %d bytes", path, limit)
+	}
+	return data, nil
+}
+
+// maxSecret is the longest passphrase, in bytes: more than anybody types, and
+// less than a file that was named by mistake.
+const maxSecret = 4096
+
+// ReadSecret reads a passphrase from a file of one line, without the end of the
+// line. An empty one is an error.
+func (e *Env) ReadSecret(path string) ([]byte, error) {
+	data, err := e.ReadFile(path, maxSecret)
+	if err != nil {
+		return nil, err
+	}
+	if line, ok := bytes.CutSuffix(data, []byte("\n")); ok {
+		data = bytes.TrimSuffix(line, []byte("\r"))
+	}
+	switch {
+	case bytes.ContainsRune(data, '\n'):
+		return nil, fmt.Errorf("%s: a passphrase of several lines", path)
+	case len(data) == 0:
+		return nil, fmt.Errorf("%s: the passphrase is empty", path)
 	}
 	return data, nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -16,4 +17,12 @@ func Printable(line string) string {
 		}
 		return r
 	}, line)
+}
+
+// Plural writes "1 file", "2 files".
+func Plural(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
 }

@@ -4,11 +4,6 @@
 package inspect
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
@@ -70,13 +65,13 @@ type Extension struct {
 
 // A Token is a TimeStampToken that nobody has verified.
 type Token struct {
-	UnverifiedInfo    Info          `json:"unverifiedInfo"`
-	Version           int           `json:"signedDataVersion"`
-	Signer            Signer        `json:"signer"`
-	Certificates      []Certificate `json:"certificates"`
-	OtherCertificates int           `json:"otherCertificates,omitempty"`
-	CRLs              int           `json:"crls,omitempty"`
-	Remarks           []Remark      `json:"remarks,omitempty"`
+	UnverifiedInfo    Info               `json:"unverifiedInfo"`
+	Version           int                `json:"signedDataVersion"`
+	Signer            Signer             `json:"signer"`
+	Certificates      []TokenCertificate `json:"certificates"`
+	OtherCertificates int                `json:"otherCertificates,omitempty"`
+	CRLs              int                `json:"crls,omitempty"`
+	Remarks           []Remark           `json:"remarks,omitempty"`
 }
 
 // An Info is a TSTInfo.
@@ -103,21 +98,6 @@ type Signer struct {
 	Algorithm        Identifier   `json:"signatureAlgorithm"`
 	SignedAttributes []Identifier `json:"signedAttributes"`
 	Unsigned         []Identifier `json:"unsignedAttributes,omitempty"`
-}
-
-// A Certificate is one that came with the token.
-type Certificate struct {
-	Subject      string    `json:"subject"`
-	Issuer       string    `json:"issuer"`
-	SerialNumber string    `json:"serialNumber"` // hexadecimal, with 0x
-	NotBefore    time.Time `json:"notBefore"`
-	NotAfter     time.Time `json:"notAfter"`
-	Key          string    `json:"key"` // "ECDSA P-256"
-	SHA256       string    `json:"sha256Fingerprint"`
-	// Signer says that the token names this certificate as the signer's.
-	Signer bool `json:"signer"`
-	// Error says why the certificate could not be read; the rest is empty then.
-	Error string `json:"error,omitempty"`
 }
 
 // A Remark is something unusual about a token that does not by itself make it
@@ -172,7 +152,7 @@ func describeToken(t *tsp.Token) *Token {
 		Version:           t.Version,
 		OtherCertificates: t.OtherCertificates,
 		CRLs:              len(t.CRLs),
-		Certificates:      []Certificate{},
+		Certificates:      []TokenCertificate{},
 		Signer: Signer{
 			Version: s.Version, Serial: s.Serial.Hex(), SubjectKeyID: hex.EncodeToString(s.SubjectKeyID),
 			Digest: identifier(s.Digest.OID), Algorithm: identifier(s.Algorithm.OID),
@@ -187,44 +167,12 @@ func describeToken(t *tsp.Token) *Token {
 		out.UnverifiedInfo.Extensions = append(out.UnverifiedInfo.Extensions, Extension{dotted(e.Id.String()), e.Critical, len(e.Value)})
 	}
 	for _, der := range t.Certificates {
-		out.Certificates = append(out.Certificates, certificate(der, s))
+		out.Certificates = append(out.Certificates, tokenCertificate(der, s))
 	}
 	for _, r := range verify.Lint(t) {
 		out.Remarks = append(out.Remarks, Remark{ID: r.ID, Clause: r.Clause, Text: r.Text})
 	}
 	return out
-}
-
-func certificate(der []byte, s *tsp.SignerInfo) Certificate {
-	sum := sha256.Sum256(der)
-	out := Certificate{SHA256: hex.EncodeToString(sum[:])}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		out.Error = err.Error()
-		return out
-	}
-	out.Subject, out.Issuer = c.Subject.String(), c.Issuer.String()
-	out.SerialNumber = tsp.NewInteger(c.SerialNumber).Hex()
-	out.NotBefore, out.NotAfter = c.NotBefore.UTC(), c.NotAfter.UTC()
-	out.Key = keyName(c.PublicKey)
-	if s.SubjectKeyID != nil {
-		out.Signer = bytes.Equal(s.SubjectKeyID, c.SubjectKeyId)
-	} else {
-		out.Signer = bytes.Equal(s.Issuer, c.RawIssuer) && s.Serial.Equal(tsp.NewInteger(c.SerialNumber))
-	}
-	return out
-}
-
-func keyName(pub any) string {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		return "ECDSA " + k.Curve.Params().Name
-	case *rsa.PublicKey:
-		return fmt.Sprintf("RSA %d", k.N.BitLen())
-	case ed25519.PublicKey:
-		return "Ed25519"
-	}
-	return fmt.Sprintf("%T", pub)
 }
 
 func imprint(m tsp.Imprint) Imprint {
@@ -351,52 +299,6 @@ func (i Identifier) short() string {
 		return i.Name
 	}
 	return i.OID
-}
-
-// growCertificates hangs each certificate below its issuer.
-func (t *Token) growCertificates(n *Node) {
-	if len(t.Certificates) == 0 {
-		n.Add("certificates: none")
-		return
-	}
-	top := n.Add(fmt.Sprintf("certificates: %d", len(t.Certificates)))
-	placed := make([]*Node, len(t.Certificates))
-	var place func(i int, path map[int]bool) *Node
-	place = func(i int, path map[int]bool) *Node {
-		if placed[i] != nil {
-			return placed[i]
-		}
-		path[i] = true
-		parent := top
-		for j, c := range t.Certificates {
-			if j != i && !path[j] && c.Error == "" && c.Subject == t.Certificates[i].Issuer {
-				parent = place(j, path)
-				break
-			}
-		}
-		placed[i] = t.Certificates[i].grow(parent)
-		return placed[i]
-	}
-	for i := range t.Certificates {
-		place(i, map[int]bool{})
-	}
-}
-
-func (c *Certificate) grow(parent *Node) *Node {
-	if c.Error != "" {
-		return parent.Add("unreadable certificate: " + c.Error)
-	}
-	mark := ""
-	if c.Signer {
-		mark = "  ← signer"
-	}
-	n := parent.Add(c.Subject + mark)
-	n.Add(fmt.Sprintf("%s, valid %s to %s", c.Key, c.NotBefore.Format("2006-01-02"), c.NotAfter.Format("2006-01-02")))
-	n.Add("SHA-256 fingerprint " + c.SHA256)
-	if c.Issuer != c.Subject {
-		n.Add("issued by " + c.Issuer)
-	}
-	return n
 }
 
 func growExtensions(n *Node, list []Extension) {

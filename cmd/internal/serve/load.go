@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/authority"
@@ -181,24 +180,45 @@ func loadIdentity(ctx context.Context, t *config.TSA, opts Options) (*signer.Key
 	if err := signer.CheckMode(t.Key.Path); errors.Is(err, signer.ErrMode) {
 		opts.Warn(err.Error())
 	}
-	chain, err := loadChain(string(t.Chain))
+	chain, err := ReadChain(ChainFile{
+		Setting: "tsa.chain", Path: string(t.Chain), Key: key.Public(),
+		EnforceIntermediateEKU: t.EnforceIntermediateEKU, Warn: opts.Warn,
+	})
+	return key, chain, err
+}
+
+// A ChainFile is the file of a chain and what the chain must be fit for.
+type ChainFile struct {
+	Setting string // that names the file, for errors
+	Path    string
+	Key     crypto.PublicKey // of the signer
+	// EnforceIntermediateEKU demands intermediates that are limited to
+	// timestamping.
+	EnforceIntermediateEKU bool
+	Warn                   func(text string) // gets what some clients refuse
+}
+
+// ReadChain reads the chain of a timestamp authority, and refuses one that no
+// client would trust or that is another key's.
+func ReadChain(f ChainFile) ([]*x509.Certificate, error) {
+	chain, err := loadChain(f.Path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("tsa.chain: %w", err)
+		return nil, fmt.Errorf("%s: %w", f.Setting, err)
 	}
-	report := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: key.Public(), EnforceIntermediateEKU: t.EnforceIntermediateEKU})
+	report := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: f.Key, EnforceIntermediateEKU: f.EnforceIntermediateEKU})
 	if err := report.Err(); err != nil {
-		return nil, nil, cli.Hint(fmt.Errorf("tsa.chain: %s: %w", t.Chain, err), "%q shows all that is wrong with a chain", "fencepost cert check "+string(t.Chain))
+		return nil, cli.Hint(fmt.Errorf("%s: %s: %w", f.Setting, f.Path, err), "%q shows all that is wrong with a chain", "fencepost cert check "+f.Path)
 	}
-	for _, f := range report.Findings {
-		if f.Severity == pki.Warning {
-			opts.Warn(fmt.Sprintf("tsa.chain: %s", f))
+	for _, finding := range report.Findings {
+		if finding.Severity == pki.Warning {
+			f.Warn(fmt.Sprintf("%s: %s", f.Setting, finding))
 		}
 	}
-	return key, chain, nil
+	return chain, nil
 }
 
 func loadChain(path string) ([]*x509.Certificate, error) {
-	data, err := os.ReadFile(path)
+	data, err := new(cli.Env).ReadFile(path, pki.MaxFileSize)
 	if err != nil {
 		return nil, err
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
-// imprintOf hashes a file, or standard input for "-". Whatever its size, it
+// Imprint hashes a file, or standard input for "-". Whatever its size, it
 // holds little of it in memory.
-func imprintOf(env *cli.Env, path string, h crypto.Hash) (tsp.Imprint, error) {
+func Imprint(env *cli.Env, path string, h crypto.Hash) (tsp.Imprint, error) {
 	r, err := env.Open(path)
 	if err != nil {
 		return tsp.Imprint{}, err

@@ -4,7 +4,6 @@ package timestampcmd
 
 import (
 	"crypto"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -80,11 +79,3 @@ func hashOfLength(n int) (crypto.Hash, error) {
 type answers struct{ code cli.Code }
 
 func (a *answers) add(c cli.Code) { a.code = max(a.code, c) }
-
-// plural writes "1 file", "2 files".
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -78,11 +78,11 @@ func (c *Connection) Client(env *cli.Env, trust *verify.Policy) (*tsphttp.Client
 		return nil, cli.Usagef("--user and --password-file go together")
 	}
 	if c.User != "" {
-		password, err := env.ReadFile(c.PasswordFile, maxSecretFile)
+		password, err := env.ReadSecret(c.PasswordFile)
 		if err != nil {
 			return nil, err
 		}
-		cfg.User = url.UserPassword(c.User, strings.TrimRight(string(password), "\r\n"))
+		cfg.User = url.UserPassword(c.User, string(password))
 	}
 	client, err := tsphttp.NewClient(cfg)
 	if err != nil {

@@ -103,7 +103,7 @@ func (o *createOptions) run(ctx context.Context, env *cli.Env, files []string) e
 	case o.digest != "" && o.request != "":
 		return cli.Usagef("--digest and --request exclude each other")
 	case (o.digest != "" || o.request != "") && len(files) > 0:
-		return cli.Usagef("--digest and --request take the place of a file, %s given", plural(len(files), "file"))
+		return cli.Usagef("--digest and --request take the place of a file, %s given", cli.Plural(len(files), "file"))
 	case (o.digest != "" || o.request != "") && o.out == "":
 		return cli.Usagef("--out is needed to say where the timestamp goes")
 	case o.digest == "" && o.request == "" && len(files) == 0:
@@ -247,7 +247,7 @@ func (o *createOptions) makeRequest(env *cli.Env, file string) (*tsp.Request, er
 	if o.digest != "" {
 		imprint, err = parseDigest(o.digest, o.hash, o.hashGiven)
 	} else {
-		imprint, err = imprintOf(env, file, h)
+		imprint, err = Imprint(env, file, h)
 	}
 	if err != nil {
 		return nil, err

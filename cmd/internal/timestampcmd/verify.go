@@ -82,7 +82,7 @@ Exit status: 0 all verify, 1 one does not, 2 one could not be checked.`,
 func (o *verifyOptions) run(env *cli.Env, files []string) error {
 	switch {
 	case o.digest != "" && len(files) > 0:
-		return cli.Usagef("--digest takes the place of a file, %s given", plural(len(files), "file"))
+		return cli.Usagef("--digest takes the place of a file, %s given", cli.Plural(len(files), "file"))
 	case o.digest != "" && o.timestamp == "":
 		return cli.Usagef("--digest needs --timestamp")
 	case o.digest == "" && len(files) == 0 && o.request == "":
@@ -166,7 +166,7 @@ func (o *verifyOptions) one(env *cli.Env, policy verify.Policy, file string) (ve
 		imprint, err = parseDigest(o.digest, "", false)
 	case file != "":
 		h := token.UnverifiedInfo.Imprint.Hash
-		if imprint, err = imprintOf(env, file, h); err != nil && errors.As(err, new(*fs.PathError)) {
+		if imprint, err = Imprint(env, file, h); err != nil && errors.As(err, new(*fs.PathError)) {
 			return v, nil, err
 		} else if err != nil {
 			return v, nil, &verify.Error{Reason: verify.ReasonWeakHash, Err: err}

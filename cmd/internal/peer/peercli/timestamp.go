@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -116,7 +115,7 @@ func (o *timestampOptions) request() (*tsp.Request, error) {
 	default:
 		return nil, cli.Usagef("--hash %q is not one of sha256, sha384, sha512", o.hash)
 	}
-	imprint, err := o.imprint(o.artifact.String(), h)
+	imprint, err := timestampcmd.Imprint(o.env, o.artifact.String(), h)
 	if err != nil {
 		return nil, err
 	}
@@ -131,22 +130,6 @@ func (o *timestampOptions) request() (*tsp.Request, error) {
 		}
 	}
 	return req, nil
-}
-
-// imprint hashes a file without holding it in memory.
-func (g *global) imprint(file string, h crypto.Hash) (tsp.Imprint, error) {
-	r, err := g.env.Open(file)
-	if err != nil {
-		return tsp.Imprint{}, err
-	}
-	defer r.Close()
-	var size int64
-	if st, err := os.Stat(file); err == nil && st.Mode().IsRegular() {
-		size = st.Size()
-	}
-	progress := g.env.Progress("hashing "+file, size)
-	defer progress.End()
-	return tsp.ReadImprint(h, progress.Reader(r))
 }
 
 // withoutSlash takes a lone slash off a URL. The namesake asks at its own path

@@ -112,7 +112,7 @@ func (o *verifyOptions) check(policy verify.Policy, m *tsp.Message) (*tsp.Token,
 	if err != nil {
 		return nil, err
 	}
-	imprint, err := o.imprint(o.artifact.String(), token.UnverifiedInfo.Imprint.Hash)
+	imprint, err := timestampcmd.Imprint(o.env, o.artifact.String(), token.UnverifiedInfo.Imprint.Hash)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/serve"
-	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
@@ -181,7 +180,7 @@ func (o *options) fileIdentity() (*signer.Key, []*x509.Certificate, error) {
 	case o.given("file-signer-passwd"):
 		secrets.Passphrase = func() ([]byte, error) { return []byte(o.keyPasswd), nil }
 	case o.keyPasswdFile != "":
-		secrets.Passphrase = func() ([]byte, error) { return readLine(o.env, o.keyPasswdFile) }
+		secrets.Passphrase = func() ([]byte, error) { return o.env.ReadSecret(o.keyPasswdFile) }
 	}
 	key, err := signer.ReadFile(o.keyFile, secrets)
 	if errors.Is(err, signer.ErrNoPassphrase) {
@@ -193,40 +192,11 @@ func (o *options) fileIdentity() (*signer.Key, []*x509.Certificate, error) {
 	if err := signer.CheckMode(o.keyFile); errors.Is(err, signer.ErrMode) {
 		o.warn("%v", err)
 	}
-	data, err := o.env.ReadFile(o.chain, pki.MaxFileSize)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--certificate-chain-path: %w", err)
-	}
-	chain, err := pki.ParseChain(data)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--certificate-chain-path: %s: %w", o.chain, err)
-	}
-	report := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: key.Public(), EnforceIntermediateEKU: o.enforceEKU})
-	if err := report.Err(); err != nil {
-		return nil, nil, cli.Hint(fmt.Errorf("--certificate-chain-path: %s: %w", o.chain, err), "\"fencepost cert check %s\" shows all that is wrong with a chain", o.chain)
-	}
-	for _, f := range report.Findings {
-		if f.Severity == pki.Warning {
-			o.warn("%s: %s", o.chain, f)
-		}
-	}
-	return key, chain, nil
-}
-
-// maxPassword is the longest password, and more than anybody types.
-const maxPassword = 4096
-
-// readLine reads a password from a file of one line.
-func readLine(env *cli.Env, file string) ([]byte, error) {
-	data, err := env.ReadFile(file, maxPassword)
-	if err != nil {
-		return nil, err
-	}
-	data = bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
-	if bytes.ContainsRune(data, '\n') {
-		return nil, fmt.Errorf("%s: a password of several lines", file)
-	}
-	return data, nil
+	chain, err := serve.ReadChain(serve.ChainFile{
+		Setting: "--certificate-chain-path", Path: o.chain, Key: key.Public(),
+		EnforceIntermediateEKU: o.enforceEKU, Warn: func(text string) { o.warn("%s", text) },
+	})
+	return key, chain, err
 }
 
 // listeners are those of --scheme.
