@@ -81,6 +81,40 @@ func TestHostileChains(t *testing.T) {
 	}
 }
 
+// TestKeyUsageWithoutBits: to crypto/x509, a CA that may be used for nothing is
+// one without a key usage.
+func TestKeyUsageWithoutBits(t *testing.T) {
+	f := tsptest.NewForge(t, pkitest.Options{})
+	absent := func(c *x509.Certificate) { c.KeyUsage = 0 }
+	with := func(value string) func(c *x509.Certificate) {
+		return func(c *x509.Certificate) {
+			c.KeyUsage = 0
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{2, 5, 29, 15}, Critical: true, Value: []byte(value)})
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		options pkitest.Options
+		want    verify.Reason
+	}{
+		{"issuer without a key usage", pkitest.Options{Intermediate: absent}, ""},
+		{"issuer with an empty one", pkitest.Options{Intermediate: with("\x03\x01\x00")}, verify.ReasonUntrusted},
+		{"issuer with zeros", pkitest.Options{Intermediate: with("\x03\x02\x07\x00")}, verify.ReasonUntrusted},
+		{"root without a key usage", pkitest.Options{Root: absent}, ""},
+		{"root with an empty one", pkitest.Options{Root: with("\x03\x01\x00")}, verify.ReasonUntrusted},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			chain := pkitest.TSA(t, tt.options)
+			g := *f
+			g.Identity = tsptest.Identity{Chain: chain.DER, Key: chain.LeafKey}
+			p := policyFor(t, &g)
+			p.Cache = new(verify.ChainCache)
+			check(t, p, &g, tt.want)
+			check(t, p, &g, tt.want)
+		})
+	}
+}
+
 // TestSignerCertificates: what RFC 3161, 2.3 leaves open, and keys.
 func TestSignerCertificates(t *testing.T) {
 	usage := func(u x509.KeyUsage) func(*x509.Certificate) {

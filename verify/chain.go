@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -93,11 +94,11 @@ func (c *chooser) build() ([][]*x509.Certificate, error) {
 		return nil, c.explain(err, roots, intermediates)
 	}
 	chains = chains[:min(len(chains), maxChains)]
-	strong := slices.DeleteFunc(slices.Clone(chains), func(chain []*x509.Certificate) bool { return weakest(chain) != "" })
-	if len(strong) == 0 {
-		return nil, fail(ReasonUntrusted, "the only chain has a key that is %s", weakest(chains[0]))
+	fit := slices.DeleteFunc(slices.Clone(chains), func(chain []*x509.Certificate) bool { return unfit(chain) != "" })
+	if len(fit) == 0 {
+		return nil, fail(ReasonUntrusted, "the only chain has %s", unfit(chains[0]))
 	}
-	return strong, nil
+	return fit, nil
 }
 
 // pools returns the certificates that the names of issuers lead to, from the
@@ -178,11 +179,17 @@ func (c *chooser) explain(err error, roots, intermediates []*x509.Certificate) e
 	return failed(ReasonUntrusted, err, "no chain from %s to a root of the policy", subject(c.leaf.cert))
 }
 
-// weakest says what is wrong with the weakest key of a chain, "" if nothing is.
-func weakest(chain []*x509.Certificate) string {
-	for _, cert := range chain {
+// unfit says what in a chain crypto/x509 lets pass and is not let pass here, ""
+// if nothing is.
+func unfit(chain []*x509.Certificate) string {
+	for i, cert := range chain {
 		if fault := pubkey.Fault(cert.PublicKey); fault != "" {
-			return fault
+			return "a key that is " + fault
+		}
+		// RFC 5280, 6.1.4 (n). To crypto/x509 a key usage without any bit is
+		// one that is absent.
+		if i > 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0 && extension(cert, 2, 5, 29, 15) >= 0 {
+			return fmt.Sprintf("a CA, %s, whose key usage does not allow to sign certificates", subject(cert))
 		}
 	}
 	return ""
