@@ -295,7 +295,7 @@ func TestCheck(t *testing.T) {
 		{"no such key", []string{file, "--key", "file:" + key + ".not"}, 2, "no such file"},
 		{"a key", []string{key}, 1, "a private key is in the file"},
 		{"empty", []string{write(t, "empty", "")}, 1, "no certificate found"},
-		{"two files", []string{file, file}, 2, "accepts 1 arg"},
+		{"two files", []string{file, file}, 2, "one file with a chain is checked, 2 given"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			code, stdout, stderr := run(t, append([]string{"check"}, test.args...)...)

@@ -54,7 +54,12 @@ Exit status: 0 no error was found, 1 the chain is not fit, 2 it could not be
 looked at.`,
 		Example: `  fencepost cert check chain.pem --key file:key.pem
   fencepost cert check chain.pem --at 2030-01-01T00:00:00Z --json`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, files []string) error {
+			if len(files) != 1 {
+				return cli.Usagef("one file with a chain is checked, %d given", len(files))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, env, args[0]) },
 	}
 	f := cmd.Flags()

@@ -21,9 +21,9 @@ type Message struct {
 	// File is where the message came from, "-" for standard input.
 	File string `json:"file"`
 	// Kind is "request", "response" or "token".
-	Kind string `json:"kind"`
+	Kind string `json:"kind,omitempty"`
 	// Form is "DER", "PEM" or "base64".
-	Form    string   `json:"form"`
+	Form    string   `json:"form,omitempty"`
 	Request *Request `json:"request,omitempty"`
 	// Status is the PKIStatus of a response: "granted".
 	Status string `json:"status,omitempty"`
@@ -32,6 +32,10 @@ type Message struct {
 	// FailureInfo is the reason of a refusal: "badAlg".
 	FailureInfo string `json:"failureInfo,omitempty"`
 	Token       *Token `json:"token,omitempty"`
+	// Reason is "malformed" where the file is no such message, Error why
+	// nothing is shown; all but File is absent then.
+	Reason string `json:"reason,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 // A Request is a TimeStampReq.

@@ -23,7 +23,12 @@ the signature, the certificates, and remarks on what is unusual. Files may be in
 DER, PEM or base64; "-" is standard input.
 
 Nothing is verified. What is shown is what the file says.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, files []string) error {
+			if len(files) == 0 {
+				return cli.Usagef("nothing to inspect: name a file")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, files []string) error { return runInspect(env, files) },
 	}
 }
@@ -37,12 +42,14 @@ func runInspect(env *cli.Env, files []string) error {
 			if len(files) == 1 {
 				return err
 			}
-			env.Errorf("error: %v", err)
-			code := cli.Unknown
-			if ce := (*cli.Error)(nil); errors.As(err, &ce) {
-				code = ce.Code
+			ce := &cli.Error{Code: cli.Unknown}
+			errors.As(err, &ce)
+			status.add(ce.Code)
+			if env.JSON {
+				all.Messages = append(all.Messages, &inspect.Message{File: file, Reason: ce.Reason, Error: err.Error()})
+			} else {
+				env.Errorf("error: %v", err)
 			}
-			status.add(code)
 			continue
 		}
 		d := inspect.Describe(file, m)

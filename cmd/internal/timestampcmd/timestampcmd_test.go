@@ -149,6 +149,15 @@ func TestJSON(t *testing.T) {
 		m[0].Token.UnverifiedInfo.SerialNumber != created.Timestamps[0].Serial || len(m[0].Token.Certificates) == 0 {
 		t.Errorf("inspect --json = %s", got.stdout)
 	}
+	var failed struct {
+		Messages []struct{ File, Kind, Reason, Error string }
+	}
+	got = run(t, "", "inspect", "--json", "hello.tsr", "hello", "nothing")
+	decode(t, got, &failed)
+	if m := failed.Messages; got.code != 2 || got.stderr != "" || len(m) != 3 || m[0].Error != "" ||
+		m[1].File != "hello" || m[1].Reason != "malformed" || m[1].Error == "" || m[1].Kind != "" || m[2].Reason != "" || m[2].Error == "" {
+		t.Errorf("inspect --json of what cannot be read = exit %d, %s, stderr %q", got.code, got.stdout, got.stderr)
+	}
 }
 
 func decode(t *testing.T, r result, into any) {
