@@ -92,15 +92,26 @@ func (d dataDir) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env := new(cli.Env)
-	for _, f := range []cli.File{
+	return writeAll([]cli.File{
 		{Path: d.file(keyName), Data: keyPEM, Mode: 0o600, Existing: cli.Keep},
 		{Path: d.file(chainName), Data: pki.EncodeChain(chain), Mode: 0o644, Existing: cli.Keep},
 		{Path: d.file(configName), Data: conf, Mode: 0o644, Existing: cli.Keep},
-	} {
-		if err := env.Write(f); err != nil {
-			return fmt.Errorf("--init: %w", err)
+	})
+}
+
+// writeAll writes all files or, on a full disk, none, so that --init can be
+// given again.
+func writeAll(files []cli.File) error {
+	env := new(cli.Env)
+	for i, f := range files {
+		err := env.Write(f)
+		if err == nil {
+			continue
 		}
+		for _, written := range files[:i] {
+			err = errors.Join(err, os.Remove(written.Path))
+		}
+		return fmt.Errorf("--init: %w", err)
 	}
 	return nil
 }
