@@ -119,12 +119,29 @@ func syntax(file string, err error) error {
 		case unknownField.MatchString(text):
 			text = fmt.Sprintf("unknown key %q", unknownField.FindStringSubmatch(text)[1])
 		case wrongType.MatchString(text):
-			text = fmt.Sprintf("%s is not what belongs here", strings.TrimPrefix(wrongType.FindStringSubmatch(text)[1], "!!"))
+			text = fmt.Sprintf("%s is not what belongs here", kindOf(wrongType.FindStringSubmatch(text)[1]))
 		}
 		e.Err = errors.New(strings.TrimPrefix(text, "yaml: "))
 		found = append(found, e)
 	}
 	return errors.Join(found...)
+}
+
+// kindOf is the tag of a YAML node in words.
+func kindOf(tag string) string {
+	switch tag {
+	case "!!seq":
+		return "a list"
+	case "!!map":
+		return "a section"
+	case "!!str":
+		return "a text"
+	case "!!int", "!!float":
+		return "such a number"
+	case "!!bool":
+		return "true or false"
+	}
+	return strings.TrimPrefix(tag, "!!")
 }
 
 // resolve makes relative paths start at the folder of the file.
@@ -254,8 +271,8 @@ func (k *checker) config(c *Config) {
 			k.add("limits."+limit.key, "%d is negative", limit.n)
 		}
 	}
-	if h := c.HTTP.RequestIDHeader; strings.Trim(h, headerLetters) != "" {
-		k.add("http.request-id-header", "%q is not the name of a header", h)
+	if err := CheckRequestIDHeader(c.HTTP.RequestIDHeader); err != nil {
+		k.add("http.request-id-header", "%w", err)
 	}
 	if c.TSA == nil {
 		k.add("tsa", "required: there is nothing to serve")
@@ -263,8 +280,6 @@ func (k *checker) config(c *Config) {
 	}
 	k.tsa(c.TSA)
 }
-
-const headerLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 func (k *checker) tsa(t *TSA) {
 	if t.Policy.IsZero() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -155,6 +156,26 @@ func ParseAdminAddress(text string) (AdminAddress, error) {
 		err = fmt.Errorf("%q: the administrative listener is plain http", text)
 	}
 	return AdminAddress{Address: a}, err
+}
+
+const headerLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// CheckRequestIDHeader refuses what is no name of a header, and headers that
+// mean something else: the identifier is logged and sent back, which secrets
+// must not be, and replaces what is not fit for that.
+func CheckRequestIDHeader(name string) error {
+	if name == "" || strings.Trim(name, headerLetters) != "" {
+		return fmt.Errorf("%q is not the name of a header", name)
+	}
+	canonical := http.CanonicalHeaderKey(name)
+	for _, prefix := range []string{"Accept", "Accept-", "Access-Control-", "Allow", "Authorization", "Cache-Control", "Connection", "Content-", "Cookie",
+		"Date", "Etag", "Expect", "Expires", "Host", "If-", "Origin", "Pragma", "Proxy-", "Retry-After", "Sec-", "Server", "Set-Cookie",
+		"Te", "Trailer", "Transfer-Encoding", "Upgrade", "X-Accel-", "X-Api-Key", "X-Auth-"} {
+		if canonical == prefix || strings.HasSuffix(prefix, "-") && strings.HasPrefix(canonical, prefix) {
+			return fmt.Errorf("%s has another meaning than the identifier of a request", canonical)
+		}
+	}
+	return nil
 }
 
 // choice reads one of a closed set of words.

@@ -31,17 +31,6 @@ const clockBound = time.Second
 // bytes, and each of those under way may take this much memory.
 const maxBody = 1 << 30
 
-// headerName says which letters the name of a header may have (RFC 9110, 5.1),
-// those that are used.
-func headerName(text string) bool {
-	for _, r := range text {
-		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_') {
-			return false
-		}
-	}
-	return text != ""
-}
-
 // server is what the flags describe, ready to run.
 type server struct {
 	cfg   serve.Config
@@ -58,8 +47,9 @@ func (o *options) build(ctx context.Context) (*server, error) {
 		return nil, cli.Usagef("--max-request-body-size 0 would let each request take all memory; give a number of bytes")
 	case o.maxBody > maxBody:
 		return nil, cli.Usagef("--max-request-body-size %d is more than %d", o.maxBody, maxBody)
-	case !headerName(o.requestID):
-		return nil, cli.Usagef("--http-request-id-header-name %q is not the name of a header", o.requestID)
+	}
+	if err := config.CheckRequestIDHeader(o.requestID); err != nil {
+		return nil, cli.Usagef("--http-request-id-header-name: %w", err)
 	}
 	s := &server{log: serve.NewLogWriter(o.env.Stderr)}
 	o.log = serve.NewLogger(s.log, serve.LogConfig{Text: o.logType == "dev", Sigstore: o.logType == "prod"})

@@ -170,6 +170,7 @@ func TestRefuses(t *testing.T) {
 		{"no limit for bodies", nil, []string{"--max-request-body-size", "0"}, "would let each request take all memory"},
 		{"hardly a limit", nil, []string{"--max-request-body-size", "18446744073709551615"}, "is more than"},
 		{"log type", nil, []string{"--log-type", "json"}, "neither dev nor prod"},
+		{"request id in a secret", nil, []string{"--http-request-id-header-name", "authorization"}, "Authorization has another meaning"},
 		{"request id", nil, []string{"--http-request-id-header-name", "X Y"}, "not the name of a header"},
 		{"metrics address", nil, []string{"--metrics-address", ":2112"}, "--metrics-address: "},
 		{"refusal format", nil, []string{"--refusal-format", "text"}, `"text" is not one of rfc3161, json`},
