@@ -77,6 +77,9 @@ An authority that is not reached, has no time or fails is passed over for the
 next --tsa. Exit status: 0 all granted, 1 one was refused or its answer does
 not verify, 2 one could not be asked for.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if err := refuseEmpty(cmd, files); err != nil {
+				return err
+			}
 			o.hashGiven = cmd.Flags().Changed("hash")
 			return o.run(cmd.Context(), env, files)
 		},

@@ -3,9 +3,11 @@ package timestampcmd
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/pki"
@@ -45,6 +47,24 @@ func (t *Trust) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&t.CRLs, "crl", nil, "check revocation with the list in this `file` (DER or PEM); may be repeated")
 	f.DurationVar(&t.MaxFuture, "max-future", 5*time.Minute, "how far ahead of this machine's clock a timestamp may be")
 	f.BoolVar(&t.LegacyESS, "allow-legacy-esscertid-v1", false, "accept tokens that name their signer by SHA-1 only")
+}
+
+// refuseEmpty refuses arguments without a text, as an unset variable of a shell
+// leaves them: taken for absent, they would have less checked than was meant.
+func refuseEmpty(cmd *cobra.Command, files []string) error {
+	var empty string
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" {
+			empty = f.Name
+		}
+	})
+	switch {
+	case empty != "":
+		return cli.Usagef("--%s is given, and empty", empty)
+	case slices.Contains(files, ""):
+		return cli.Usagef("the name of a file is empty")
+	}
+	return nil
 }
 
 // Given reports whether t names anything to trust.

@@ -67,7 +67,12 @@ the timestamp; that it has expired since does not matter. Revocation is checked
 against the lists that you name with --crl, and not otherwise.
 
 Exit status: 0 all verify, 1 one does not, 2 one could not be checked.`,
-		RunE: func(cmd *cobra.Command, files []string) error { return o.run(env, files) },
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if err := refuseEmpty(cmd, files); err != nil {
+				return err
+			}
+			return o.run(env, files)
+		},
 	}
 	o.trust.flags(cmd)
 	f := cmd.Flags()
