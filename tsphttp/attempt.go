@@ -95,7 +95,7 @@ func (a *attempt) check(data []byte, started time.Time) (*Reply, error) {
 		}
 	}
 	if skew := a.client.maxSkew; skew >= 0 {
-		skew += info.Accuracy
+		skew = max(skew, skew+info.Accuracy) // a sum beyond all durations is negative
 		if now := a.client.now(); info.GenTime.Before(started.Add(-skew)) || info.GenTime.After(now.Add(skew)) {
 			return nil, &TimeError{GenTime: info.GenTime, Local: now, Allowed: skew}
 		}

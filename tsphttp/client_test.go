@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -271,6 +272,8 @@ func TestClientTime(t *testing.T) {
 		{5 * time.Second, time.Second, false},
 		{1000 * time.Hour, -1, true},
 		{-1000 * time.Hour, -1, true},
+		{1000 * time.Hour, math.MaxInt64, true},
+		{-1000 * time.Hour, math.MaxInt64, true},
 	} {
 		c := newClient(t, tsphttp.ClientConfig{
 			URLs: []string{srv.URL}, MaxSkew: tt.maxSkew,
