@@ -1,8 +1,11 @@
 package serve
 
 import (
+	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
+	"strings"
 )
 
 // Admin is the administrative interface: metrics, health, the details of
@@ -22,11 +25,31 @@ func (s *Server) Admin() http.Handler {
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A page in the operator's browser must not be able to ask for a
-		// profile: names that resolve to this address, and foreign origins.
-		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "none" && site != "same-origin" {
+		// profile: neither from a foreign origin, nor by a name of its own that
+		// it lets resolve to this address.
+		site := r.Header.Get("Sec-Fetch-Site")
+		if site != "" && site != "none" && site != "same-origin" || rebound(r) {
 			s.refuse(w, r, http.StatusForbidden, "requests from other sites are not answered here")
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// rebound says that a request came to a loopback address under a name that is
+// not this machine's name for itself.
+func rebound(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !local.IP.IsLoopback() {
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = strings.Trim(r.Host, "[]") // there is no port
+	}
+	if host == "" || strings.EqualFold(host, "localhost") {
+		return false
+	}
+	_, err = netip.ParseAddr(host)
+	return err != nil
 }

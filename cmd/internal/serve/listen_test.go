@@ -261,6 +261,29 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
+// TestAdminNames asks under names that a page could have let resolve here.
+func TestAdminNames(t *testing.T) {
+	at, _ := start(t, func(b *bench) { b.config.Admin = &Listener{Address: "127.0.0.1:0"} })
+	for host, want := range map[string]int{
+		"localhost": 200, "localhost:2112": 200, "127.0.0.1:2112": 200, "[::1]:2112": 200, "[::1]": 200, "192.0.2.1": 200,
+		"attacker.example": 403, "attacker.example:2112": 403, "127.0.0.1.attacker.example": 403, "localhost.attacker.example:80": 403,
+	} {
+		req, err := http.NewRequest("GET", at.Admin+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", host, resp.StatusCode, want)
+		}
+	}
+}
+
 func TestReload(t *testing.T) {
 	dir := t.TempDir()
 	oldFiles, _ := identityFiles(t, dir, "old")
