@@ -55,8 +55,10 @@ type Policy struct {
 	AllowLegacyESSCertIDv1 bool
 }
 
-// Token decides whether t is a timestamp on the data with the given imprint.
-// Its error is an [*Error].
+// Token decides whether t is a timestamp on the data with the given imprint. t
+// must be as package tsp parsed it, from whatever source: its fields are not
+// compared with its bytes again, so one that was put together otherwise, or
+// changed, proves nothing. Its error is an [*Error].
 func (p Policy) Token(t *tsp.Token, imprint tsp.Imprint) (*Timestamp, error) {
 	return p.token(t, imprint, &work{})
 }
