@@ -5,7 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"os"
+	"os/signal"
 	"sync/atomic"
+	"syscall"
 )
 
 // Reload says how a server gets a new identity without a pause: another key
@@ -17,6 +20,29 @@ type Reload struct {
 	Ask <-chan struct{}
 	// Load makes the configuration again. If it fails, all stays as it is.
 	Load func(context.Context) (Config, error)
+}
+
+// Hangups has a value for each SIGHUP until ctx ends. A signal that comes while
+// another is waiting is the same wish.
+func Hangups(ctx context.Context) <-chan struct{} {
+	signals, ask := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case ask <- struct{}{}:
+			}
+		}
+	}()
+	return ask
 }
 
 // A tlsIdentity is the TLS configuration of a listener, which can be replaced.

@@ -110,7 +110,7 @@ func (c *command) run(ctx context.Context) error {
 		defer signal.Reset(syscall.SIGHUP)
 	} else {
 		cfg.Reload = serve.Reload{
-			Ask: hangups(ctx),
+			Ask: serve.Hangups(ctx),
 			Load: func(ctx context.Context) (serve.Config, error) {
 				c.init = false
 				conf, err := c.configuration(ctx)
@@ -137,29 +137,6 @@ func (c *command) run(ctx context.Context) error {
 	}
 	c.env.Drain()
 	return serve.Run(ctx, cfg)
-}
-
-// hangups has a value for each SIGHUP until ctx ends. A signal that comes while
-// another is waiting is the same wish.
-func hangups(ctx context.Context) <-chan struct{} {
-	signals, ask := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(signals, syscall.SIGHUP)
-	go func() {
-		defer signal.Stop(signals)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-signals:
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case ask <- struct{}{}:
-			}
-		}
-	}()
-	return ask
 }
 
 // listeningJSON is what --json writes when the listeners are open.

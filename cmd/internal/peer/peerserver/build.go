@@ -75,6 +75,9 @@ func (o *options) build(ctx context.Context) (*server, error) {
 	if s.cfg.Admin, err = o.admin(); err != nil {
 		return nil, err
 	}
+	if o.signer.String() == "file" {
+		s.cfg.Reload.Load = o.reload
+	}
 	if o.enablePprof {
 		s.pprof = o.profiles()
 	}
@@ -85,6 +88,18 @@ func (o *options) build(ctx context.Context) (*server, error) {
 		o.warn("no timestamps for now: %v", err)
 	}
 	return s, nil
+}
+
+// reload reads the files again that the flags name: the key, the chain, the
+// certificate of https.
+func (o *options) reload(ctx context.Context) (serve.Config, error) {
+	var next serve.Config
+	var err error
+	if next.TSA, err = o.tsa(ctx); err != nil {
+		return next, err
+	}
+	next.Listeners, err = o.listeners()
+	return next, err
 }
 
 // tsa makes the authority.

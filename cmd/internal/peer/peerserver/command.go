@@ -49,7 +49,8 @@ TLS_CA_CERTIFICATE.`,
 		Use:   "serve",
 		Short: "Serve timestamps until told to stop",
 		Long: `Serve timestamps until told to stop by SIGINT or SIGTERM. Requests that are under
-way are answered first.`,
+way are answered first. SIGHUP has the server read the key, the chain and the
+certificate of https again, if they are in files.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.settings(cmd.Flags()); err != nil {

@@ -24,6 +24,10 @@ func (s *server) run(ctx context.Context) error {
 			log.InfoContext(ctx, "Serving timestamp server at "+url)
 		}
 	}
+	// A key in memory cannot be read again, but SIGHUP must not end it.
+	if hangups := serve.Hangups(ctx); s.cfg.Reload.Load != nil {
+		s.cfg.Reload.Ask = hangups
+	}
 	srv, err := serve.New(s.cfg)
 	if err != nil {
 		return err
