@@ -115,6 +115,81 @@ func TestKeyUsageWithoutBits(t *testing.T) {
 	}
 }
 
+// TestDirectoryNameConstraints: crypto/x509 does not look at them where they are
+// not critical.
+func TestDirectoryNameConstraints(t *testing.T) {
+	f := tsptest.NewForge(t, pkitest.Options{})
+	tree := func(n pkix.Name, more ...[]byte) []byte {
+		rdns, err := asn1.Marshal(n.ToRDNSequence())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der.Make(der.TagSequence, append([][]byte{der.Make(der.Context(4), rdns)}, more...)...)
+	}
+	permitted := func(trees ...[]byte) []byte { return der.Make(der.Context(0), trees...) }
+	excluded := func(trees ...[]byte) []byte { return der.Make(der.Context(1), trees...) }
+	country := tree(pkix.Name{Country: []string{"XX"}})
+	capitals := tree(pkix.Name{Country: []string{"XX"}, Organization: []string{"FENCEPOST  Tests"}})
+	other := tree(pkix.Name{Country: []string{"YY"}})
+	longer := tree(pkix.Name{Country: []string{"XX"}, Organization: []string{"Fencepost Tests"}, CommonName: "Other TSA"})
+	dns := der.Make(der.TagSequence, der.Make(0x82, []byte("example.com")))
+	const untrusted = verify.ReasonUntrusted
+	t.Run("subjectAltName", func(t *testing.T) {
+		rdns, err := asn1.Marshal(pkix.Name{Country: []string{"YY"}}.ToRDNSequence())
+		if err != nil {
+			t.Fatal(err)
+		}
+		add := func(id int, value ...[]byte) func(c *x509.Certificate) {
+			return func(c *x509.Certificate) {
+				c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{2, 5, 29, id}, Value: der.Make(der.TagSequence, value...)})
+			}
+		}
+		chain := pkitest.TSA(t, pkitest.Options{Intermediate: add(30, permitted(country)), Leaf: add(17, der.Make(der.Context(4), rdns))})
+		g := *f
+		g.Identity = tsptest.Identity{Chain: chain.DER, Key: chain.LeafKey}
+		check(t, policyFor(t, &g), &g, untrusted)
+	})
+	for _, tt := range []struct {
+		name   string
+		fields [][]byte
+		want   verify.Reason
+	}{
+		{"of its country", [][]byte{permitted(country)}, ""},
+		{"of its organisation, in other letters", [][]byte{permitted(capitals)}, ""},
+		{"of anybody", [][]byte{permitted(tree(pkix.Name{}))}, ""},
+		{"of another country", [][]byte{permitted(other)}, untrusted},
+		{"of either", [][]byte{permitted(other, country)}, ""},
+		{"another name to the end", [][]byte{permitted(longer)}, untrusted},
+		{"its country excluded", [][]byte{excluded(country)}, untrusted},
+		{"permitted and excluded", [][]byte{permitted(country), excluded(capitals)}, untrusted},
+		{"another excluded", [][]byte{excluded(other, longer)}, ""},
+		{"DNS names only", [][]byte{permitted(dns)}, ""},
+		{"DNS names and another country", [][]byte{permitted(dns, other)}, untrusted},
+		{"a minimum", [][]byte{permitted(tree(pkix.Name{Country: []string{"XX"}}, []byte{0x80, 1, 1}))}, untrusted},
+		{"16", [][]byte{permitted(slices.Repeat([][]byte{country}, 16)...)}, ""},
+		{"17", [][]byte{permitted(slices.Repeat([][]byte{country}, 17)...)}, untrusted},
+	} {
+		for _, who := range []string{"issuer", "root"} {
+			t.Run(tt.name+", "+who, func(t *testing.T) {
+				limit := func(c *x509.Certificate) {
+					c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: []int{2, 5, 29, 30}, Value: der.Make(der.TagSequence, tt.fields...)})
+				}
+				options := pkitest.Options{Intermediate: limit}
+				if who == "root" {
+					options = pkitest.Options{Root: limit}
+				}
+				chain := pkitest.TSA(t, options)
+				g := *f
+				g.Identity = tsptest.Identity{Chain: chain.DER, Key: chain.LeafKey}
+				p := policyFor(t, &g)
+				p.Cache = new(verify.ChainCache)
+				check(t, p, &g, tt.want)
+				check(t, p, &g, tt.want)
+			})
+		}
+	}
+}
+
 // TestSignerCertificates: what RFC 3161, 2.3 leaves open, and keys.
 func TestSignerCertificates(t *testing.T) {
 	usage := func(u x509.KeyUsage) func(*x509.Certificate) {

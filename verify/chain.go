@@ -192,6 +192,9 @@ func unfit(chain []*x509.Certificate) string {
 			return fmt.Sprintf("a CA, %s, whose key usage does not allow to sign certificates", subject(cert))
 		}
 	}
+	if constrained(chain) {
+		return "a CA that may not issue certificates with the names of those below it"
+	}
 	return ""
 }
 

@@ -77,27 +77,43 @@ func sameName(a, b []byte) bool {
 	if len(a) > maxName || len(b) > maxName {
 		return false
 	}
-	x, y := cryptobyte.String(a), cryptobyte.String(b)
+	rest, ok := cut(a, b)
+	return ok && rest.Empty()
+}
+
+// beginsWith reports whether the first parts of name are those of base, which
+// is how a directoryName is in a subtree (RFC 5280, 7.1).
+func beginsWith(name, base []byte) bool {
+	if len(name) > maxName || len(base) > maxName {
+		return bytes.Equal(name, base)
+	}
+	_, ok := cut(name, base)
+	return ok
+}
+
+// cut returns what follows base in name, if name begins with it.
+func cut(name, base []byte) (rest cryptobyte.String, ok bool) {
+	x, y := cryptobyte.String(name), cryptobyte.String(base)
 	var xs, ys cryptobyte.String
 	if !x.ReadASN1(&xs, asn1.SEQUENCE) || !y.ReadASN1(&ys, asn1.SEQUENCE) {
-		return false
+		return nil, false
 	}
-	for !xs.Empty() && !ys.Empty() {
+	for !ys.Empty() {
 		var xr, yr cryptobyte.String
 		if !xs.ReadASN1(&xr, asn1.SET) || !ys.ReadASN1(&yr, asn1.SET) {
-			return false
+			return nil, false
 		}
 		// The order in a set of several is that of the encoding: sorted.
 		for !xr.Empty() && !yr.Empty() {
 			if !sameAttribute(&xr, &yr) {
-				return false
+				return nil, false
 			}
 		}
 		if !xr.Empty() || !yr.Empty() {
-			return false
+			return nil, false
 		}
 	}
-	return xs.Empty() && ys.Empty()
+	return xs, true
 }
 
 func sameAttribute(a, b *cryptobyte.String) bool {
