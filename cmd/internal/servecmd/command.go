@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -86,11 +87,19 @@ func (c *command) run(ctx context.Context) error {
 	}
 	log := serve.NewLogWriter(c.env.Stderr)
 	defer log.Flush()
+	// Once records in JSON are written, nothing else is: who collects them
+	// could not read it.
+	structured := conf.Log.Format != config.LogText && !c.checkConfig
 	opts := serve.Options{
 		LookupEnv: c.lookupEnv,
-		Warn:      func(text string) { c.env.Warn("%s", text) },
 		Log:       serve.NewLogger(log, serve.LogConfig{Text: conf.Log.Format == config.LogText, Level: conf.Log.Level.Level}),
 		Build:     cli.ReadBuild(),
+	}
+	opts.Warn = func(text string) { c.env.Warn("%s", text) }
+	if structured {
+		opts.Warn = func(text string) {
+			opts.Log.LogAttrs(ctx, slog.LevelWarn, "warning", slog.String("detail", text))
+		}
 	}
 	cfg, err := serve.Load(ctx, conf, opts)
 	if err != nil {
@@ -100,10 +109,11 @@ func (c *command) run(ctx context.Context) error {
 		return c.checked(conf)
 	}
 	if err := cfg.TSA.Authority().Ready(ctx); err != nil {
-		c.env.Warn("no timestamps for now: %v", err)
+		hint := ""
 		if errors.Is(err, tsp.TimeNotAvailable) {
-			c.env.Errorf("hint: start a time service such as chronyd, or declare the error of the clock in the configuration (tsa.clock)")
+			hint = "; start a time service such as chronyd, or declare the error of the clock in the configuration (tsa.clock)"
 		}
+		opts.Warn(fmt.Sprintf("no timestamps for now: %v%s", err, hint))
 	}
 	if c.dev {
 		signal.Ignore(syscall.SIGHUP)
@@ -129,6 +139,9 @@ func (c *command) run(ctx context.Context) error {
 		if c.env.JSON {
 			_ = c.env.WriteJSON(listeningJSON{Public: a.Public, Admin: a.Admin})
 			return
+		}
+		if structured {
+			return // there is a record of it
 		}
 		c.env.Errorf("listening on %s", strings.Join(a.Public, " "))
 		if a.Admin != "" {
