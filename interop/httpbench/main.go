@@ -37,6 +37,9 @@ const (
 	wantStart   = 50 * time.Millisecond
 )
 
+// minToken is less than the size of any token, in bytes, and more than that of a rejection.
+const minToken = 500
+
 // envDir tells the process in the namespace where the one outside has put our server and the request.
 const envDir = "FENCEPOST_BENCH_DIR"
 
@@ -82,8 +85,8 @@ wrk.headers["Content-Type"] = "application/timestamp-query"
 wrk.body = io.open("` + filepath.Join(dir, "request.tsq") + `", "rb"):read("*a")
 done = function(summary, latency, requests)
 	local e = summary.errors
-	print(string.format("RESULT %f %d %d", summary.requests / (summary.duration / 1e6), latency:percentile(99),
-		e.connect + e.read + e.write + e.status + e.timeout))
+	print(string.format("RESULT %f %d %d %d", summary.requests / (summary.duration / 1e6), latency:percentile(99),
+		e.connect + e.read + e.write + e.status + e.timeout, summary.bytes / summary.requests))
 end
 `
 	for name, text := range map[string]string{"post.lua": script, "data": "the data\n"} {
@@ -204,12 +207,13 @@ func (s *server) measure(ctx context.Context, script string, seconds int) (err e
 	}
 	_, result, found := strings.Cut(string(out), "RESULT ")
 	var rate float64
-	var micros, failures int
-	if _, err := fmt.Sscanf(result, "%f %d %d", &rate, &micros, &failures); !found || err != nil {
+	var micros, failures, size int
+	if _, err := fmt.Sscanf(result, "%f %d %d %d", &rate, &micros, &failures, &size); !found || err != nil {
 		return fmt.Errorf("wrk printed no result: %s", out)
 	}
-	if failures > 0 {
-		return fmt.Errorf("%d requests failed\n%s", failures, out)
+	// A rejection has status 200 as well, but is far smaller than a token.
+	if failures > 0 || size < minToken {
+		return fmt.Errorf("%d requests failed, %d bytes an answer\n%s", failures, size, out)
 	}
 	s.rates = append(s.rates, rate)
 	s.p99 = append(s.p99, time.Duration(micros)*time.Microsecond)
@@ -226,7 +230,7 @@ func (s *server) firstAnswer(url string, deadline time.Time) error {
 			if readErr != nil {
 				return readErr
 			}
-			if resp.StatusCode != http.StatusOK || len(body) < 500 {
+			if resp.StatusCode != http.StatusOK || len(body) < minToken {
 				return fmt.Errorf("%s: %q", resp.Status, body)
 			}
 			return nil
