@@ -206,7 +206,7 @@ func TestVerify(t *testing.T) {
 		{"token without certificate", [][]string{{"--timestamp", data("bare.tsr")}, blob, byChain, {"--certificate", leaf}}, true, ""},
 
 		{"token without certificate, none given", [][]string{{"--timestamp", data("bare.tsr")}, blob, {"--certificate-chain", issuers}}, false, "certificate-missing"},
-		{"other artifact", [][]string{full, {"--artifact", other}, byChain}, false, "failed to verify timestamp: verify: imprint"},
+		{"other artifact", [][]string{full, {"--artifact", other}, byChain}, false, "failed to verify timestamp: hashed messages don't match: verify: imprint"},
 		{"other nonce", [][]string{full, blob, byChain, {"--nonce", "5"}}, false, "nonce"},
 		{"no nonce", [][]string{{"--timestamp", data("bare.tsr")}, blob, byChain, {"--certificate", leaf, "--nonce", "5"}}, false, "nonce"},
 		{"other policy", [][]string{full, blob, byChain, {"--oid", "1.2.3"}}, false, "policy"},

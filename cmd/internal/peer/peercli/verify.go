@@ -72,6 +72,10 @@ func (o *verifyOptions) run() error {
 		if errors.As(err, &ve) {
 			reason = string(ve.Reason)
 		}
+		if ve != nil && ve.Reason == verify.ReasonImprint {
+			// The namesake's words, which scripts look for.
+			err = fmt.Errorf("hashed messages don't match: %w", err)
+		}
 		return cli.Refused(reason, fmt.Errorf("failed to verify timestamp: %w", err))
 	}
 	if o.json() {
