@@ -3,22 +3,17 @@ package authority
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/internal/pkup"
 	"github.com/fencepost-tsa/fencepost/internal/pubkey"
+	"github.com/fencepost-tsa/fencepost/verify"
 )
 
-var (
-	oidExtKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
-	oidKeyUsage    = asn1.ObjectIdentifier{2, 5, 29, 15}
-)
-
-// checkChain checks that the leaf may sign timestamps and that each further
-// certificate issued the one before it.
+// checkChain checks that no key is weak and that each further certificate
+// issued the one before it.
 func checkChain(chain []*x509.Certificate) error {
 	if len(chain) > maxChain {
 		return fmt.Errorf("chain has %d certificates, at most %d are used", len(chain), maxChain)
@@ -30,9 +25,6 @@ func checkChain(chain []*x509.Certificate) error {
 		if fault := pubkey.Fault(c.PublicKey); fault != "" {
 			return fmt.Errorf("certificate %d of the chain (%q): the key is %s", i+1, c.Subject, fault)
 		}
-	}
-	if err := checkLeaf(chain[0]); err != nil {
-		return fmt.Errorf("certificate %q: %w", chain[0].Subject, err)
 	}
 	for i, c := range chain[:len(chain)-1] {
 		issuer := chain[i+1]
@@ -47,51 +39,15 @@ func checkChain(chain []*x509.Certificate) error {
 	return nil
 }
 
-// verifyChain builds the chain as a verifier does at a time when all of it is
-// valid (EN 319 421, TIS-7.6.4-05), which also looks at path lengths, name
-// constraints, nested extended key usages and critical extensions.
+// verifyChain asks whether tokens under the chain could verify, at a time when
+// all of it is valid (EN 319 421, TIS-7.6.4-05): the leaf as RFC 3161, 2.3 has
+// it, path lengths, name constraints, nested extended key usages. An authority
+// that the verifier refuses would keep back every token.
 func verifyChain(chain []*x509.Certificate, at time.Time) error {
-	opts := x509.VerifyOptions{
-		Roots:         x509.NewCertPool(),
-		Intermediates: x509.NewCertPool(),
-		CurrentTime:   at,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping},
-	}
-	opts.Roots.AddCert(chain[len(chain)-1])
-	for _, c := range chain {
-		opts.Intermediates.AddCert(c)
-	}
-	if _, err := chain[0].Verify(opts); err != nil {
+	last := len(chain) - 1
+	policy := verify.Policy{Roots: chain[last:], Intermediates: chain[:last]}
+	if _, err := policy.Signer(chain[0], at); err != nil {
 		return fmt.Errorf("chain: %w", err)
-	}
-	return nil
-}
-
-// checkLeaf checks what RFC 3161, 2.3 demands of a TSA's certificate.
-func checkLeaf(c *x509.Certificate) error {
-	if c.IsCA {
-		return errors.New("it belongs to a CA, a TSA needs one of an end entity")
-	}
-	var usage, critical, keyUsage bool
-	for _, ext := range c.Extensions {
-		switch {
-		case ext.Id.Equal(oidExtKeyUsage):
-			usage, critical = true, ext.Critical
-		case ext.Id.Equal(oidKeyUsage):
-			keyUsage = true
-		}
-	}
-	switch {
-	case !usage:
-		return errors.New("it has no extended key usage, a TSA needs timeStamping")
-	case len(c.ExtKeyUsage) != 1 || len(c.UnknownExtKeyUsage) != 0 || c.ExtKeyUsage[0] != x509.ExtKeyUsageTimeStamping:
-		return errors.New("its extended key usage is not timeStamping alone (RFC 3161, 2.3)")
-	case !critical:
-		return errors.New("its extended key usage is not critical (RFC 3161, 2.3)")
-	case keyUsage && c.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0:
-		return errors.New("its key usage has neither digitalSignature nor nonRepudiation")
-	case c.KeyUsage&^(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) != 0: // as OpenSSL and verify have it
-		return errors.New("its key usage has more than digitalSignature and nonRepudiation; the key of a TSA is for timestamps alone")
 	}
 	return nil
 }

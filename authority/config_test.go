@@ -87,7 +87,18 @@ func TestNewRefuses(t *testing.T) {
 			c.Chain = pkitest.TSA(t, pkitest.Options{Intermediate: func(c *x509.Certificate) {
 				c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
 			}}).Certificates()
-		}, "chain: x509"},
+		}, "incompatible key usage"},
+		{"intermediate with an empty key usage", func(t *testing.T, c *authority.Config) {
+			c.Chain = pkitest.TSA(t, pkitest.Options{Intermediate: func(c *x509.Certificate) {
+				c.KeyUsage = 0
+				c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Critical: true, Value: []byte{3, 1, 0}})
+			}}).Certificates()
+		}, "does not allow to sign certificates"},
+		{"intermediate that no verifier reads out of a token", func(t *testing.T, c *authority.Config) {
+			c.Chain = pkitest.TSA(t, pkitest.Options{Intermediate: func(c *x509.Certificate) {
+				c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Value: make([]byte, 70_000)})
+			}}).Certificates()
+		}, "octets"},
 		{"expired before it begins", func(t *testing.T, c *authority.Config) {
 			c.Chain = pkitest.TSA(t, pkitest.Options{
 				NotBefore: pkitest.NotBefore().AddDate(-2, 0, 0), NotAfter: pkitest.NotBefore().AddDate(-1, 0, 0)}).Certificates()
@@ -100,22 +111,22 @@ func TestNewRefuses(t *testing.T) {
 		}), "not critical"},
 		{"another EKU", leaf(func(c *x509.Certificate) {
 			c.ExtKeyUsage, c.ExtraExtensions = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, nil
-		}), "timeStamping alone"},
+		}), "must be timeStamping and nothing else"},
 		{"EKU and another", leaf(func(c *x509.Certificate) {
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping, x509.ExtKeyUsageCodeSigning}
 			c.ExtraExtensions = nil
-		}), "timeStamping alone"},
+		}), "must be timeStamping and nothing else"},
 		{"EKU and an unknown one", leaf(func(c *x509.Certificate) {
 			c.ExtKeyUsage, c.ExtraExtensions = []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping}, nil
 			c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{{1, 3, 6, 1, 4, 1, 99999, 1}}
-		}), "timeStamping alone"},
+		}), "must be timeStamping and nothing else"},
 		{"any EKU", leaf(func(c *x509.Certificate) {
 			c.ExtKeyUsage, c.ExtraExtensions = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, nil
-		}), "timeStamping alone"},
-		{"key usage without signing", leaf(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), "neither digitalSignature"},
-		{"key usage with certificates", leaf(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }), "for timestamps alone"},
+		}), "must be timeStamping and nothing else"},
+		{"key usage without signing", leaf(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }), "the key usage must be digitalSignature"},
+		{"key usage with certificates", leaf(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }), "and nothing else"},
 		// Whatever verifiers refuse must not start, to refuse every request later.
-		{"key usage with encryption", leaf(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyEncipherment }), "for timestamps alone"},
+		{"key usage with encryption", leaf(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyEncipherment }), "and nothing else"},
 		{"weak key of the issuer", func(t *testing.T, c *authority.Config) {
 			c.Chain = pkitest.TSA(t, pkitest.Options{IssuerKey: pkitest.P224}).Certificates()
 		}, "certificate 2 of the chain"},
@@ -125,7 +136,7 @@ func TestNewRefuses(t *testing.T) {
 		{"unknown critical extension", leaf(func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions,
 				pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 2}, Critical: true, Value: []byte{5, 0}})
-		}), "chain: x509"},
+		}), "unhandled critical extension"},
 
 		{"signer fails", broken(func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) { return nil, errBroken }), "no such slot"},
 		{"signer signs wrongly", broken(func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) { return []byte("hm"), nil }), "signature is wrong"},

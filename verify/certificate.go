@@ -43,12 +43,12 @@ func checkExtKeyUsage(cert *x509.Certificate) error {
 	if i < 0 {
 		return fail(ReasonCertificate, "the signer's certificate has no extended key usage, it must have timeStamping")
 	}
-	if !cert.Extensions[i].Critical {
-		return fail(ReasonCertificate, "the extended key usage of the signer's certificate is not critical")
-	}
 	// Purposes that crypto/x509 has no number for are in a list of their own.
 	if len(cert.UnknownExtKeyUsage) > 0 || len(cert.ExtKeyUsage) != 1 || cert.ExtKeyUsage[0] != x509.ExtKeyUsageTimeStamping {
 		return fail(ReasonCertificate, "the extended key usage of the signer's certificate must be timeStamping and nothing else")
+	}
+	if !cert.Extensions[i].Critical {
+		return fail(ReasonCertificate, "the extended key usage of the signer's certificate is not critical")
 	}
 	return nil
 }

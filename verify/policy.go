@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
@@ -71,6 +72,48 @@ func (p Policy) Response(r *tsp.Response, req *tsp.Request) (*Timestamp, error) 
 		return nil, err
 	}
 	return p.Token(r.Token, req.Imprint)
+}
+
+// Signer decides whether tokens of the time at, signed with the key of a
+// certificate, could verify: whether it is one of a timestamp authority, and
+// leads to one of the roots. It is what an authority asks before it issues.
+// Names, nonces and policies of tokens are not asked about. The chain begins
+// with the certificate. Its error is an [*Error].
+func (p Policy) Signer(cert *x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
+	switch {
+	case len(p.Roots) == 0:
+		return nil, fail(ReasonNoRoots, "the policy has no trust anchor")
+	case cert == nil:
+		return nil, fail(ReasonCertificateMissing, "there is no certificate")
+	case at.IsZero(): // for crypto/x509 that is now
+		return nil, fail(ReasonValidity, "there is no time")
+	}
+	leaf := &signer{cert: cert, sum: sha256.Sum256(cert.Raw)}
+	if err := p.checkPinned(leaf); err != nil {
+		return nil, err
+	}
+	if err := checkProfile(cert); err != nil {
+		return nil, err
+	}
+	if err := checkValidity(cert, at); err != nil {
+		return nil, err
+	}
+	p.Cache = nil // what is asked once is not worth remembering
+	now := time.Now
+	if p.Now != nil {
+		now = p.Now
+	}
+	c := chooser{policy: &p, token: &tsp.Token{}, attrs: &signedAttributes{}, leaf: leaf, genTime: at, now: now(), work: &work{}}
+	chain, err := c.choose()
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range chain[:len(chain)-1] {
+		if len(c.Raw) > maxCertificate {
+			return nil, fail(ReasonCertificate, "certificate %s has %d octets, out of tokens at most %d are read", subject(c), len(c.Raw), maxCertificate)
+		}
+	}
+	return slices.Clone(chain), nil
 }
 
 // Bytes decides the same as [Policy.Token] about a file that holds a token or
