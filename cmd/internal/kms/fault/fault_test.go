@@ -1,0 +1,41 @@
+package fault_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+)
+
+func TestError(t *testing.T) {
+	cause := errors.New("403 permission denied")
+	inner := fault.New(fault.Denied, "sign", "transit: %w", cause).WithHint("give %q the capability update", "tsa")
+	outer := fmt.Errorf("tsa.key: %w", &fault.Error{Kind: fault.Credentials, Err: inner})
+	if got, want := outer.Error(), "tsa.key: sign: transit: 403 permission denied"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !errors.Is(outer, cause) {
+		t.Error("the cause is lost")
+	}
+	if got := fault.KindOf(outer); got != fault.Credentials {
+		t.Errorf("the outermost kind: got %q", got)
+	}
+	if got := fault.HintOf(outer); got != `give "tsa" the capability update` {
+		t.Errorf("the first hint: got %q", got)
+	}
+	if got := fault.KindOf(cause); got != "" {
+		t.Errorf("a kind of an error without one: %q", got)
+	}
+	if fault.HintOf(nil) != "" || fault.KindOf(nil) != "" {
+		t.Error("nil has no hint and no kind")
+	}
+	for _, k := range []fault.Kind{fault.NotFound, fault.Denied, fault.Credentials, fault.Locked, fault.Unfit, fault.Malformed, fault.Unsupported} {
+		if k.Temporary() {
+			t.Errorf("%s is temporary", k)
+		}
+	}
+	if !fault.Unreachable.Temporary() {
+		t.Error("unreachable is not temporary")
+	}
+}
