@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"github.com/fencepost-tsa/fencepost/signer"
@@ -84,7 +85,7 @@ func FuzzParseURI(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in string) {
 		u, err := signer.ParseURI(in)
 		if err != nil {
-			if u != (signer.URI{}) {
+			if !reflect.DeepEqual(u, signer.URI{}) {
 				t.Errorf("ParseURI(%q) = %#v with the error %v", in, u, err)
 			}
 			return
@@ -94,7 +95,7 @@ func FuzzParseURI(f *testing.F) {
 			return // escaping made it longer than what is read
 		}
 		again, err := signer.ParseURI(out)
-		if err != nil || again != u {
+		if err != nil || !reflect.DeepEqual(again, u) {
 			t.Errorf("ParseURI(%q) = %#v, printed %q, which is %#v, %v", in, u, out, again, err)
 		}
 	})

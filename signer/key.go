@@ -196,21 +196,43 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 	return signature, nil
 }
 
-// check refuses what some implementations would sign all the same:
-// ecdsa.PrivateKey takes a digest of any length.
 func (k *Key) check(digest []byte, opts crypto.SignerOpts) error {
 	if k.signer == nil {
 		return errors.New("no key")
 	}
+	return checkDigest(k.public, digest, opts)
+}
+
+// CheckDigest returns an error if a signer with that public key must not be
+// asked to sign digest with opts: the hash and the length are not those that
+// [Key.Sign] documents, or there are no options. Every implementation of
+// [Signer] asks it before it calls a service, because some services, and
+// ecdsa.PrivateKey, sign a digest of any length.
+func CheckDigest(pub crypto.PublicKey, digest []byte, opts crypto.SignerOpts) error {
+	if err := checkDigest(pub, digest, opts); err != nil {
+		return fmt.Errorf("signer: %w", err)
+	}
+	return nil
+}
+
+func checkDigest(pub crypto.PublicKey, digest []byte, opts crypto.SignerOpts) error {
 	if opts == nil {
 		return errors.New("no hash function given")
 	}
 	hash := opts.HashFunc()
-	if _, ok := k.public.(ed25519.PublicKey); ok {
+	switch pub.(type) {
+	case ed25519.PublicKey:
 		if o, ok := opts.(*ed25519.Options); hash != 0 || ok && o.Context != "" {
 			return errors.New("Ed25519 signs the message itself, without a hash function or a context")
 		}
 		return nil
+	case *rsa.PublicKey:
+	case *ecdsa.PublicKey:
+		if _, ok := opts.(*rsa.PSSOptions); ok {
+			return errors.New("PSS options with a key that is not RSA")
+		}
+	default:
+		return checkPublic(pub)
 	}
 	switch hash {
 	case crypto.SHA256, crypto.SHA384, crypto.SHA512:
@@ -219,11 +241,6 @@ func (k *Key) check(digest []byte, opts crypto.SignerOpts) error {
 	}
 	if len(digest) != hash.Size() {
 		return fmt.Errorf("digest of %d bytes; want %d for %v", len(digest), hash.Size(), hash)
-	}
-	if _, ok := opts.(*rsa.PSSOptions); ok {
-		if _, ok := k.public.(*rsa.PublicKey); !ok {
-			return errors.New("PSS options with a key that is not RSA")
-		}
 	}
 	return nil
 }

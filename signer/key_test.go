@@ -269,3 +269,34 @@ func BenchmarkSign(b *testing.B) {
 		}
 	})
 }
+
+func TestCheckDigest(t *testing.T) {
+	ec, rsaKey, ed := readPublic(t, "p256"), readPublic(t, "rsa2048"), readPublic(t, "ed25519")
+	sum := make([]byte, 64)
+	for _, tt := range []struct {
+		name   string
+		pub    crypto.PublicKey
+		digest []byte
+		opts   crypto.SignerOpts
+		ok     bool
+	}{
+		{"ECDSA", ec, sum[:32], crypto.SHA256, true},
+		{"ECDSA with a longer hash", ec, sum, crypto.SHA512, true},
+		{"RSA", rsaKey, sum[:48], crypto.SHA384, true},
+		{"RSA-PSS", rsaKey, sum[:32], &rsa.PSSOptions{Hash: crypto.SHA256}, true},
+		{"Ed25519", ed, []byte("message"), crypto.Hash(0), true},
+		{"no options", ec, sum[:32], nil, false},
+		{"no hash", rsaKey, sum[:32], crypto.Hash(0), false},
+		{"SHA-1", rsaKey, sum[:20], crypto.SHA1, false},
+		{"wrong length", ec, sum[:31], crypto.SHA256, false},
+		{"PSS with ECDSA", ec, sum[:32], &rsa.PSSOptions{Hash: crypto.SHA256}, false},
+		{"Ed25519 with a hash", ed, sum, crypto.SHA512, false},
+		{"Ed25519ctx", ed, nil, &ed25519.Options{Context: "x"}, false},
+		{"no key", nil, sum[:32], crypto.SHA256, false},
+		{"key of no known kind", "key", sum[:32], crypto.SHA256, false},
+	} {
+		if err := signer.CheckDigest(tt.pub, tt.digest, tt.opts); (err == nil) != tt.ok {
+			t.Errorf("%s: got error %v; want success: %v", tt.name, err, tt.ok)
+		}
+	}
+}
