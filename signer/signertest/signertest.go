@@ -5,7 +5,8 @@
 //		signertest.Run(t, func(t *testing.T) signer.Signer { return open(t) })
 //	}
 //
-// It makes some hundred signatures and needs no network of its own.
+// It makes some hundred signatures and needs no network of its own. What a
+// backend does when its service misbehaves is the other half, [RunFaults].
 package signertest
 
 import (
@@ -56,6 +57,7 @@ var checks = []check{
 	{"context", checkContext},
 	{"concurrent use", checkConcurrency},
 	{"certificate", checkCertificate},
+	{"proof", checkProof},
 }
 
 // hashes are those that a key may be asked to sign; crypto/x509 links them all.
@@ -317,4 +319,9 @@ func checkCertificate(ctx context.Context, s signer.Signer) error {
 		return fmt.Errorf("parse the certificate: %w", err)
 	}
 	return cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature)
+}
+
+// checkProof: what a program asks of every key before it relies on it.
+func checkProof(ctx context.Context, s signer.Signer) error {
+	return signer.Prove(ctx, s, crypto.Hash(0))
 }

@@ -5,8 +5,11 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -49,6 +52,8 @@ func TestFaultsAreSeen(t *testing.T) {
 	var last []byte
 	type signFunc = func(context.Context, []byte, crypto.SignerOpts) ([]byte, error)
 	signs := func(f signFunc) signer.Signer { return faulty{Key: good, sign: f} }
+
+	fall := func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) { panic("index out of range") }
 
 	for _, tt := range []struct {
 		name   string
@@ -157,6 +162,30 @@ func TestFaultsAreSeen(t *testing.T) {
 			})
 		}()},
 		{"certificate by another key", checkCertificate, signs(other.Sign)},
+		{"proof by another key", checkProof, signs(other.Sign)},
+
+		{"dead and signs", checkDead, good},
+		{"dead and ends the process", checkDead, signs(fall)},
+		{"dead and returns both", checkDead, signs(func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {
+			return []byte{}, errors.New("dead")
+		})},
+		{"dead, then passes its proof", checkDead, func() signer.Signer {
+			var calls atomic.Int64
+			return signs(func(ctx context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
+				if calls.Add(1) <= failures {
+					return nil, errors.New("dead")
+				}
+				return good.Sign(ctx, d, o)
+			})
+		}()},
+		{"untrue and passes its proof", checkUntrue, good},
+		{"untrue and ends the process", checkUntrue, signs(fall)},
+		{"hangs and signs", checkHangs, good},
+		{"hangs and ends the process", checkHangs, signs(fall)},
+		{"hangs, context's error hidden", checkHangs, signs(func(ctx context.Context, _ []byte, _ crypto.SignerOpts) ([]byte, error) {
+			<-ctx.Done()
+			return nil, errors.New(ctx.Err().Error())
+		})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := tt.check(t.Context(), tt.signer)
@@ -168,7 +197,64 @@ func TestFaultsAreSeen(t *testing.T) {
 	}
 }
 
+// A signer that never returns does not keep the suite for ever.
+func TestHangingIsSeen(t *testing.T) {
+	good := generate(t, signer.P256)
+	for _, tt := range []struct {
+		name  string
+		check func(context.Context, signer.Signer) error
+	}{
+		{"dead", checkDead},
+		{"untrue", checkUntrue},
+		{"hangs", checkHangs},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				over := make(chan struct{})
+				defer close(over)
+				err := tt.check(t.Context(), faulty{Key: good, sign: func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {
+					<-over
+					return nil, errors.New("over")
+				}})
+				if !errors.Is(err, errSlow) {
+					t.Errorf("got error %v; want %v", err, errSlow)
+				}
+			})
+		})
+	}
+}
+
 // What Run runs does not depend on the key being one of ours.
 func TestRun(t *testing.T) {
 	Run(t, func(t *testing.T) signer.Signer { return faulty{Key: generate(t, signer.P256)} })
+}
+
+// Signers that misbehave as they are asked to pass.
+func TestRunFaults(t *testing.T) {
+	good, other := generate(t, signer.P256), generate(t, signer.P256)
+	is := func(sign func(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)) func(*testing.T) signer.Signer {
+		return func(*testing.T) signer.Signer { return faulty{Key: good, sign: sign} }
+	}
+	faults := Faults{
+		Dead: is(func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {
+			return nil, errors.New("connection refused")
+		}),
+		WrongKey: is(other.Sign),
+		Garbage: is(func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {
+			return []byte("garbage"), nil
+		}),
+		Hangs: is(func(ctx context.Context, _ []byte, _ crypto.SignerOpts) ([]byte, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}),
+	}
+	RunFaults(t, faults)
+
+	faults.Garbage = nil
+	defer func() {
+		if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), "Garbage") {
+			t.Errorf("with a field that is nil: got panic %v; want one that names it", v)
+		}
+	}()
+	RunFaults(t, faults)
 }
