@@ -101,13 +101,18 @@ func (c *CRLs) addDER(data []byte) error {
 
 // CheckRevocation implements [RevocationChecker].
 func (c *CRLs) CheckRevocation(q RevocationQuery) (*Revocation, error) {
+	s, err := c.RevocationStatus(q)
+	return s.Revocation, err
+}
+
+// RevocationStatus implements [RevocationEvidence].
+func (c *CRLs) RevocationStatus(q RevocationQuery) (RevocationStatus, error) {
 	names, ok := skim(q.Certificate.Raw)
 	if !ok {
-		return nil, errors.New("the certificate is malformed")
+		return RevocationStatus{}, errors.New("the certificate is malformed")
 	}
 	why := errors.New("no revocation list of its issuer is at hand")
-	current := false
-	var found *Revocation
+	var current, found *RevocationStatus
 	for _, list := range c.lists {
 		if !sameName(list.issuer, q.Certificate.RawIssuer) {
 			continue
@@ -119,28 +124,28 @@ func (c *CRLs) CheckRevocation(q RevocationQuery) (*Revocation, error) {
 		r, err := list.find(names.serial)
 		switch {
 		case err != nil:
-			return nil, err
+			return RevocationStatus{}, err
 		case r == nil:
-			if err := list.current(q); err != nil {
+			if err := list.current("revocation list", q); err != nil {
 				why = err
-			} else {
-				current = true
+			} else if current == nil {
+				current = list.says(nil)
 			}
-		case r.Reason == RevokedCertificateHold && current:
+		case r.Reason == RevokedCertificateHold && current != nil:
 			// A newer list no longer has it on hold (RFC 5280, 5.3.1).
-		case found == nil || r.worse(found):
+		case found == nil || r.worse(found.Revocation):
 			// Once revoked, always revoked: an old list is good enough, and
 			// the worst of several entries decides.
-			found = r
+			found = list.says(r)
 		}
 	}
-	if found != nil {
-		return found, nil
+	switch {
+	case found != nil:
+		return *found, nil
+	case current != nil:
+		return *current, nil
 	}
-	if !current {
-		return nil, why
-	}
-	return nil, nil
+	return RevocationStatus{}, why
 }
 
 // A crl is a CertificateList that was read.
@@ -150,17 +155,13 @@ func (c *CRLs) CheckRevocation(q RevocationQuery) (*Revocation, error) {
 //	  signatureAlgorithm  AlgorithmIdentifier,
 //	  signatureValue      BIT STRING }
 type crl struct {
-	tbs        []byte
-	scheme     scheme
-	signature  []byte
-	issuer     []byte // DER Name
-	thisUpdate time.Time
-	nextUpdate time.Time
-	entries    cryptobyte.String // content of revokedCertificates
-	// expiredSince is the date of expiredCertsOnCRL: certificates that expired
-	// later are still listed. Zero when absent.
-	expiredSince time.Time
-	scope        crlScope
+	period
+	tbs       []byte
+	scheme    scheme
+	signature []byte
+	issuer    []byte            // DER Name
+	entries   cryptobyte.String // content of revokedCertificates
+	scope     crlScope
 
 	mu sync.Mutex
 	// verified are the subjectPublicKeyInfos that the signature verified with.
@@ -264,7 +265,7 @@ func (l *crl) speaksOf(q RevocationQuery) error {
 		return err
 	}
 	// RFC 5280, 6.3.3 (f).
-	if extension(q.Issuer, 2, 5, 29, 15) >= 0 && q.Issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
+	if !mayVouch(q.Issuer, x509.KeyUsageCRLSign) {
 		return fmt.Errorf("issuer %s may not sign revocation lists", subject(q.Issuer))
 	}
 	l.mu.Lock()
@@ -280,23 +281,9 @@ func (l *crl) speaksOf(q RevocationQuery) error {
 	return nil
 }
 
-// current reports why a list that does not have a certificate is no proof
-// that it is not revoked.
-func (l *crl) current(q RevocationQuery) error {
-	end := q.Certificate.NotAfter
-	until := q.Now
-	if until.After(end) {
-		until = end
-	}
-	switch {
-	case l.thisUpdate.After(q.Now.Add(DefaultMaxFuture)):
-		return fmt.Errorf("the revocation list is of %s, which is in the future", stamp(l.thisUpdate))
-	case l.nextUpdate.Before(until):
-		return fmt.Errorf("the revocation list of %s is stale since %s", stamp(l.thisUpdate), stamp(l.nextUpdate))
-	case l.thisUpdate.After(end) && (l.expiredSince.IsZero() || end.Before(l.expiredSince)):
-		return fmt.Errorf("the revocation list of %s is younger than the end of the certificate, %s, and need not have it", stamp(l.thisUpdate), stamp(end))
-	}
-	return nil
+// says returns the statement of the list on a certificate.
+func (l *crl) says(r *Revocation) *RevocationStatus {
+	return &RevocationStatus{Revocation: r, Source: SourceCRL, ThisUpdate: l.thisUpdate, NextUpdate: l.nextUpdate}
 }
 
 // find returns the worst entry for a serial number, nil when there is none.

@@ -29,8 +29,10 @@
 // authority. A time further ahead of the local clock than
 // [Policy.MaxFuture] is refused.
 //
-// Revocation is checked where the policy has a [RevocationChecker]; [CRLs] is
-// one. A revocation without a reason, or for compromise of the key, voids every
+// Revocation is checked where the policy has a [RevocationChecker]. [CRLs] and
+// [OCSPResponses] are checkers that know what they were given, [Evidence] is
+// both together, and [Evidence.Missing] tells what to fetch; nothing in this
+// package asks anybody. A revocation without a reason, or for compromise of the key, voids every
 // token of the certificate; one because the authority closed leaves those
 // that came before it (RFC 3161, 4.1).
 //

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -90,6 +91,50 @@ func FuzzCRLs(f *testing.F) {
 		q := verify.RevocationQuery{Certificate: chain.Leaf, Issuer: chain.Intermediate, GenTime: now(), Now: now()}
 		if r, err := lists.CheckRevocation(q); r != nil && err != nil {
 			t.Errorf("CheckRevocation = %v, %v", r, err)
+		}
+	})
+}
+
+// FuzzOCSPResponses holds that no response makes the reader fall over, and that
+// whatever a mutation does, it says nothing that nobody signed.
+func FuzzOCSPResponses(f *testing.F) {
+	s := newOCSPScene(f, pkitest.Options{})
+	q := verify.RevocationQuery{Certificate: s.Leaf, Issuer: s.Intermediate, GenTime: now(), Now: now()}
+	said := map[string]bool{}
+	text := func(s verify.RevocationStatus) string {
+		return fmt.Sprint(s.Source, s.ThisUpdate.Unix(), s.NextUpdate.Unix(), s.Revocation)
+	}
+	for _, raw := range [][]byte{
+		s.leaf(), s.leaf(s.delegated(s.responder())), s.intermediate(),
+		s.leaf(func(f *ocspForge) { f.singles[0].status = ocspRevoked(now(), 4) }),
+		s.leaf(func(f *ocspForge) { f.byKey, f.extensions = true, [][]byte{nonceExtension(1, 2, 3)} }),
+		s.leaf(func(f *ocspForge) { f.singles[0].status = ocspUnknown }),
+		s.leaf(func(f *ocspForge) { f.status = 3 }),
+	} {
+		f.Add(raw)
+		if o, err := verify.NewOCSPResponses(raw); err == nil {
+			if status, err := o.RevocationStatus(q); err == nil {
+				said[text(status)] = true
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o, err := verify.NewOCSPResponses(data)
+		if (o == nil) != (err != nil) {
+			t.Fatalf("NewOCSPResponses = %v, %v", o, err)
+		}
+		if answer := verify.OCSPAnswers(data, []byte{1, 2, 3}); answer == nil && err != nil {
+			t.Errorf("OCSPAnswers = nil, NewOCSPResponses: %v", err)
+		}
+		if err != nil {
+			return
+		}
+		status, err := o.RevocationStatus(q)
+		if err != nil && status != (verify.RevocationStatus{}) {
+			t.Errorf("RevocationStatus = %+v, %v", status, err)
+		}
+		if err == nil && !said[text(status)] {
+			t.Errorf("nobody signed %+v", status)
 		}
 	})
 }

@@ -7,8 +7,9 @@ import (
 )
 
 // A RevocationChecker knows whether certificates are revoked: from revocation
-// lists, a responder, or a record of its own. [CRLs] is one. Its methods may be
-// called from several goroutines at once.
+// lists, a responder, or a record of its own. [CRLs], [OCSPResponses] and
+// [Evidence] are some. Its methods may be called from several goroutines at
+// once.
 type RevocationChecker interface {
 	// CheckRevocation returns the revocation of a certificate, nil when it is
 	// known that there is none. An error means that it is not known; the token
