@@ -14,8 +14,8 @@ type Severity int
 const (
 	// Note is worth knowing: advice that was not followed, or a consequence.
 	Note Severity = iota + 1
-	// Warning means that standards allow it and a verifier in wide use does not.
-	// The finding names the verifier.
+	// Warning means that standards allow it, and a verifier or a specification
+	// in wide use does not. The finding names it.
 	Warning
 	// Error means that a standard is broken or the chain cannot work.
 	Error
@@ -37,41 +37,6 @@ func (s Severity) String() string {
 // MarshalText writes the severity as a word, for JSON.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Rule identifies a check. The words do not change from one version to the
-// next; they are the same in Go, in JSON and on the command line.
-type Rule string
-
-// The rules, in the order in which they are applied.
-const (
-	RuleRole               Rule = "role"                // the role asked for is known
-	RuleLength             Rule = "chain-length"        // a leaf and at least one issuer, not more than MaxChainLength
-	RuleOrder              Rule = "chain-order"         // each certificate names the next as its issuer
-	RuleKeyID              Rule = "chain-key-id"        // authorityKeyIdentifier matches the issuer's subjectKeyIdentifier
-	RuleSignature          Rule = "signature"           // each signature verifies with the issuer's key
-	RuleSignatureAlgorithm Rule = "signature-algorithm" // no MD5, no SHA-1, nothing unknown
-	RuleKey                Rule = "key"                 // kind and size of each public key
-	RuleValidity           Rule = "validity"            // every certificate is valid at the time of the check
-	RuleNesting            Rule = "validity-nesting"    // none is valid for longer than its issuer
-	RuleCriticalExtension  Rule = "critical-extension"  // no critical extension that nobody understands
-	RuleSerial             Rule = "serial"              // positive, at most 20 octets
-	RuleSubject            Rule = "subject"             // names are there
-	RuleLeafCA             Rule = "leaf-ca"             // the leaf is an end entity
-	RuleLeafKey            Rule = "leaf-key"            // the leaf certifies the key in use
-	RuleLeafKeyUsage       Rule = "leaf-key-usage"      // digitalSignature, and at most contentCommitment beside it
-	RuleLeafEKU            Rule = "leaf-eku"            // extended key usage is there, once
-	RuleLeafEKUCritical    Rule = "leaf-eku-critical"   // and critical
-	RuleLeafEKUOnly        Rule = "leaf-eku-only"       // and holds the role's purpose and nothing else
-	RuleLeafLifetime       Rule = "leaf-lifetime"       // the leaf is not valid for longer than public TSAs may be
-	RuleKeyPeriod          Rule = "leaf-key-period"     // its private key is in its usage period, which ends before the certificate
-	RuleIssuerCA           Rule = "issuer-ca"           // every issuer is a CA
-	RuleIssuerKeyUsage     Rule = "issuer-key-usage"    // and may sign certificates
-	RuleIssuerPathLength   Rule = "issuer-path-length"  // over as many CAs as there are below it
-	RuleIssuerEKU          Rule = "issuer-eku"          // and its extended key usages allow the role
-	RuleRootSelfSigned     Rule = "root-self-signed"    // the chain ends in a self-signed certificate, and only there is one
-	RuleRevocation         Rule = "revocation"          // where verifiers will ask
-	RulePath               Rule = "path"                // crypto/x509 builds a path, name constraints included
-)
-
 // Finding is one thing that Check has to say.
 type Finding struct {
 	Rule        Rule     `json:"rule"`
@@ -80,6 +45,10 @@ type Finding struct {
 	Subject     string   `json:"subject"`     // of that certificate; empty for the chain as a whole
 	Clause      string   `json:"clause"`      // "RFC 3161, 2.3"
 	Detail      string   `json:"detail"`      // what is wrong, in words for an operator
+
+	// Cure says what to do about it, on one line without a full stop. Every
+	// error and every warning has one.
+	Cure string `json:"cure,omitempty"`
 }
 
 // String returns the finding on one line.
@@ -91,10 +60,17 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%v: %s: %s (%s; %s)", f.Severity, where, f.Detail, f.Rule, f.Clause)
 }
 
-// Report is what Check found, in the order of the rules.
+// Report is what Check found, certificate by certificate.
 type Report struct {
 	Findings []Finding `json:"findings"`
+
+	applied map[Rule]bool
 }
+
+// Applied reports whether there was something to apply a rule to. If so, and
+// no finding names it, the rule holds. A chain that is broken early leaves many
+// rules unapplied, and so does a check without a public key.
+func (r Report) Applied(rule Rule) bool { return r.applied[rule] }
 
 // Err returns a *ChainError for the first finding that is an error, nil if
 // there is none.
@@ -124,7 +100,7 @@ func (e *ChainError) Error() string {
 
 // CheckOptions says what a chain is checked for.
 type CheckOptions struct {
-	// Role is what the leaf's key is to do. Required: without it the report is
+	// Role is what the key of the first certificate is to do. Required: without it the report is
 	// an error.
 	Role Role
 
@@ -132,7 +108,7 @@ type CheckOptions struct {
 	// usage period. Zero means now.
 	Time time.Time
 
-	// PublicKey is the key that the leaf must certify. Nil means that there is
+	// PublicKey is the key that the first certificate must certify. Nil means that there is
 	// none to compare with.
 	PublicKey crypto.PublicKey
 
@@ -144,14 +120,18 @@ type CheckOptions struct {
 }
 
 // Check goes through a chain, leaf first and root last, and reports all that it
-// finds. Rules about a link between certificates that are not a chain at all
+// finds. For RoleCA the first certificate is the issuing CA's. Rules about a link between certificates that are not a chain at all
 // (RuleOrder) are left out, since they would only repeat that.
 func Check(chain []*x509.Certificate, opts CheckOptions) Report {
-	c := &checker{chain: chain, opts: opts, report: Report{Findings: []Finding{}}} // [] in JSON, not null
+	c := &checker{chain: chain, opts: opts, report: Report{
+		Findings: []Finding{}, // [] in JSON, not null
+		applied:  map[Rule]bool{},
+	}}
 	if c.opts.Time.IsZero() {
 		c.opts.Time = time.Now()
 	}
 	var err error
+	c.apply(RuleRole)
 	if c.role, err = opts.Role.profile(); err != nil {
 		c.add(RuleRole, -1, Error, "Fencepost", "%v", err)
 		return c.report
@@ -167,10 +147,17 @@ func Check(chain []*x509.Certificate, opts CheckOptions) Report {
 		c.nesting(i)
 		c.form(i)
 	}
-	c.leaf()
-	for i := 1; i < len(chain); i++ {
-		c.issuer(i)
+	first := 0 // of those that issue
+	if c.role.role == RoleCA {
+		c.issuing()
+	} else {
+		c.leaf()
+		first = 1
 	}
+	for i := first; i < len(chain); i++ {
+		c.issuer(i, i-first)
+	}
+	c.policies()
 	c.root()
 	c.revocation()
 	if c.report.Err() == nil {
@@ -187,22 +174,40 @@ type checker struct {
 	report Report
 }
 
-// add records a finding about certificate i, or about the chain if i is -1.
+// apply notes that rules are being applied.
+func (c *checker) apply(rules ...Rule) {
+	for _, r := range rules {
+		c.report.applied[r] = true
+	}
+}
+
+// add records a finding about certificate i, or about the chain if i is -1. An
+// error or a warning gets the usual cure of its rule; see cure.
 func (c *checker) add(rule Rule, i int, s Severity, clause, format string, args ...any) {
 	f := Finding{Rule: rule, Severity: s, Certificate: i, Clause: clause, Detail: fmt.Sprintf(format, args...)}
 	if i >= 0 {
 		f.Subject = subjectText(c.chain[i])
 	}
+	if s > Note {
+		f.Cure = c.role.cure(rule)
+	}
+	c.apply(rule)
 	c.report.Findings = append(c.report.Findings, f)
+}
+
+// cure replaces the cure of the finding that was added last.
+func (c *checker) cure(text string) {
+	c.report.Findings[len(c.report.Findings)-1].Cure = text
 }
 
 // path has crypto/x509 build the path that the rules found sound. It is where
 // name constraints are looked at, and it holds the rules to their promise.
 func (c *checker) path() {
+	c.apply(RulePath)
 	last := len(c.chain) - 1
 	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(c.chain[last])
-	for _, cert := range c.chain[1:last] {
+	for _, cert := range c.chain[1:max(last, 1)] {
 		intermediates.AddCert(cert)
 	}
 	_, err := c.chain[0].Verify(x509.VerifyOptions{

@@ -23,7 +23,7 @@ type Kind int
 // The kinds. The zero Kind is none.
 const (
 	KindRoot         Kind = iota + 1 // self-signed, the trust anchor
-	KindIntermediate                 // issues leaves and nothing else
+	KindIntermediate                 // issues leaves and nothing else; for RoleCA it does the role's work
 	KindLeaf                         // certifies the key that does the role's work
 )
 
@@ -63,7 +63,8 @@ const Backdate = 5 * time.Minute
 
 // Config describes one certificate to make.
 type Config struct {
-	// Role decides the extended key usage. Required.
+	// Role decides the extended key usage, and which kinds of certificate there
+	// are: a chain for RoleCA has no leaf. Required.
 	Role Role
 
 	// Subject is the name certified. CommonName is required and must differ
@@ -101,6 +102,12 @@ type Config struct {
 	CRLDistributionPoints []string
 	IssuingCertificateURL []string
 
+	// Policies are the certificate policies (RFC 5280, 4.2.1.4), such as
+	// 2.23.140.1.4.2, which says that a TSA keeps to the CSBR. A verifier that
+	// asks for a policy wants it in every certificate below the root. None by
+	// default, and never in a root.
+	Policies []x509.OID
+
 	// SerialNumber must be positive and fit in 20 octets (RFC 5280, 4.1.2.2).
 	// Nil means 158 random bits.
 	SerialNumber *big.Int
@@ -115,13 +122,14 @@ type Config struct {
 func CreateRoot(cfg Config) (*x509.Certificate, error) { return create(KindRoot, cfg) }
 
 // CreateIntermediate makes the CA certificate that issues leaves: path length
-// 0, critical keyUsage keyCertSign and cRLSign, the extended key usage of the
-// role (Sigstore demands it, Notation accepts it).
+// 0, critical keyUsage keyCertSign and cRLSign, and the extended key usage of
+// the role, if it has one (Sigstore demands it, Notation accepts it). For RoleCA
+// this is the certificate of the service itself.
 func CreateIntermediate(cfg Config) (*x509.Certificate, error) { return create(KindIntermediate, cfg) }
 
 // CreateLeaf makes an end-entity certificate: CA:FALSE, critical keyUsage
-// digitalSignature alone, critical extended key usage with the role's purpose
-// alone (RFC 3161, 2.3).
+// digitalSignature alone, and critical extended key usage with the role's
+// purpose alone (RFC 3161, 2.3), if it has one. For RoleCA it is an error.
 func CreateLeaf(cfg Config) (*x509.Certificate, error) { return create(KindLeaf, cfg) }
 
 func create(kind Kind, cfg Config) (*x509.Certificate, error) {
@@ -175,6 +183,8 @@ func template(kind Kind, cfg Config) (*x509.Certificate, error) {
 	switch {
 	case kind < KindRoot || kind > KindLeaf:
 		return nil, fmt.Errorf("unknown kind %v", kind)
+	case kind == KindLeaf && cfg.Role.Kind() != KindLeaf:
+		return nil, fmt.Errorf("a chain for the role %s has no leaf: its first certificate is an intermediate", cfg.Role)
 	case cfg.Subject.CommonName == "":
 		return nil, errors.New("the subject has no common name")
 	case cfg.IssuerKey == nil:
@@ -187,6 +197,8 @@ func template(kind Kind, cfg Config) (*x509.Certificate, error) {
 		return nil, errors.New("no issuer certificate")
 	case kind != KindRoot && cfg.PublicKey == nil:
 		return nil, errors.New("no public key to certify")
+	case kind == KindRoot && len(cfg.Policies) > 0:
+		return nil, errors.New("policies in a root mean nothing")
 	case kind != KindLeaf && !cfg.PrivateKeyNotAfter.IsZero():
 		return nil, errors.New("a private key usage period is for leaves")
 	}
@@ -201,6 +213,7 @@ func template(kind Kind, cfg Config) (*x509.Certificate, error) {
 		BasicConstraintsValid: true,
 		CRLDistributionPoints: cfg.CRLDistributionPoints,
 		IssuingCertificateURL: cfg.IssuingCertificateURL,
+		Policies:              cfg.Policies,
 	}
 	if t.PublicKey == nil {
 		t.PublicKey = cfg.IssuerKey.Public()
@@ -216,41 +229,63 @@ func template(kind Kind, cfg Config) (*x509.Certificate, error) {
 			return nil, err
 		}
 	}
+	for i, p := range cfg.Policies {
+		for _, other := range cfg.Policies[:i] {
+			if p.Equal(other) { // RFC 5280, 4.2.1.4
+				return nil, fmt.Errorf("the policy %s is given twice", p)
+			}
+		}
+	}
 	if t.SubjectKeyId, err = keyID(t.PublicKey); err != nil {
 		return nil, err
 	}
 	if t.NotBefore, t.NotAfter, err = validity(kind, cfg); err != nil {
 		return nil, err
 	}
-	switch kind {
-	case KindRoot:
-		t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
+	if err := prof.extend(t, kind); err != nil {
+		return nil, err
+	}
+	if kind == KindRoot {
 		t.AuthorityKeyId = t.SubjectKeyId
-	case KindIntermediate:
-		t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
-		t.MaxPathLenZero = true
-		t.ExtKeyUsage = []x509.ExtKeyUsage{prof.eku}
-	case KindLeaf:
-		t.KeyUsage = x509.KeyUsageDigitalSignature
-		// x509.CreateCertificate writes ExtKeyUsage as not critical; RFC 3161,
-		// 2.3 wants it critical.
-		eku, err := criticalEKU(prof.ekuOID)
+	}
+	if !cfg.PrivateKeyNotAfter.IsZero() {
+		if !cfg.PrivateKeyNotAfter.Before(t.NotAfter) { // EN 319 421, TIS-7.6.7
+			return nil, errors.New("the private key usage period does not end before the certificate")
+		}
+		ext, err := pkup.Extension(t.NotBefore, cfg.PrivateKeyNotAfter)
 		if err != nil {
 			return nil, err
 		}
-		t.ExtraExtensions = append(t.ExtraExtensions, eku)
-		if !cfg.PrivateKeyNotAfter.IsZero() {
-			if !cfg.PrivateKeyNotAfter.Before(t.NotAfter) { // EN 319 421, TIS-7.6.7
-				return nil, errors.New("the private key usage period does not end before the certificate")
-			}
-			ext, err := pkup.Extension(t.NotBefore, cfg.PrivateKeyNotAfter)
-			if err != nil {
-				return nil, err
-			}
-			t.ExtraExtensions = append(t.ExtraExtensions, ext)
-		}
+		t.ExtraExtensions = append(t.ExtraExtensions, ext)
 	}
 	return t, nil
+}
+
+// extend gives a certificate the usages of its kind.
+func (p profile) extend(t *x509.Certificate, kind Kind) error {
+	switch kind {
+	case KindRoot:
+		t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
+	case KindIntermediate:
+		t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
+		t.MaxPathLenZero = true
+		if p.ekuName != "" {
+			t.ExtKeyUsage = []x509.ExtKeyUsage{p.eku}
+		}
+	case KindLeaf:
+		t.KeyUsage = x509.KeyUsageDigitalSignature
+		if p.ekuName == "" {
+			return nil
+		}
+		// x509.CreateCertificate writes ExtKeyUsage as not critical; RFC 3161,
+		// 2.3 wants it critical.
+		eku, err := criticalEKU(p.ekuOID)
+		if err != nil {
+			return err
+		}
+		t.ExtraExtensions = append(t.ExtraExtensions, eku)
+	}
+	return nil
 }
 
 // checkIssuer refuses an issuer that a verifier would not accept as such, which
@@ -354,69 +389,4 @@ func checkURL(s string) error {
 		return fmt.Errorf("%q is not an http:// address", s)
 	}
 	return nil
-}
-
-// ChainConfig describes a new chain of root, intermediate and leaf.
-type ChainConfig struct {
-	Role Role // required
-
-	// Subject is the leaf's name; CommonName is required. The CAs have the same
-	// country and organisation.
-	Subject pkix.Name
-
-	// RootName and IntermediateName are the common names of the CAs. Empty
-	// means the leaf's common name with " Root CA" or " Issuing CA" appended.
-	RootName, IntermediateName string
-
-	RootKey         crypto.Signer    // signs the root and the intermediate; required
-	IntermediateKey crypto.Signer    // signs the leaf; required
-	LeafKey         crypto.PublicKey // is certified; required
-
-	NotBefore          time.Time // of all three; zero means Backdate before now
-	PrivateKeyNotAfter time.Time // of the leaf, as in Config; zero means none
-}
-
-// CreateChain makes a chain of three with the default validities and returns it
-// leaf first.
-func CreateChain(cfg ChainConfig) ([]*x509.Certificate, error) {
-	if cfg.Subject.CommonName == "" {
-		return nil, errors.New("pki: creating chain: the subject has no common name")
-	}
-	if cfg.RootName == "" {
-		cfg.RootName = cfg.Subject.CommonName + " Root CA"
-	}
-	if cfg.IntermediateName == "" {
-		cfg.IntermediateName = cfg.Subject.CommonName + " Issuing CA"
-	}
-	if cfg.NotBefore.IsZero() {
-		cfg.NotBefore = time.Now().Add(-Backdate)
-	}
-	if cfg.IntermediateKey == nil {
-		return nil, errors.New("pki: creating chain: no intermediate key")
-	}
-	root, err := CreateRoot(Config{
-		Role: cfg.Role, Subject: caName(cfg.Subject, cfg.RootName), IssuerKey: cfg.RootKey, NotBefore: cfg.NotBefore,
-	})
-	if err != nil {
-		return nil, err
-	}
-	intermediate, err := CreateIntermediate(Config{
-		Role: cfg.Role, Subject: caName(cfg.Subject, cfg.IntermediateName), PublicKey: cfg.IntermediateKey.Public(),
-		Issuer: root, IssuerKey: cfg.RootKey, NotBefore: cfg.NotBefore,
-	})
-	if err != nil {
-		return nil, err
-	}
-	leaf, err := CreateLeaf(Config{
-		Role: cfg.Role, Subject: cfg.Subject, PublicKey: cfg.LeafKey,
-		Issuer: intermediate, IssuerKey: cfg.IntermediateKey, NotBefore: cfg.NotBefore, PrivateKeyNotAfter: cfg.PrivateKeyNotAfter,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return []*x509.Certificate{leaf, intermediate, root}, nil
-}
-
-func caName(leaf pkix.Name, cn string) pkix.Name {
-	return pkix.Name{Country: leaf.Country, Organization: leaf.Organization, CommonName: cn}
 }

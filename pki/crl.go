@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,36 @@ const (
 	ReasonPrivilegeWithdrawn   Reason = "privilegeWithdrawn"
 	ReasonAACompromise         Reason = "aACompromise"
 )
+
+// Reasons returns all reasons but ReasonNone, in the order of their numbers.
+func Reasons() []Reason {
+	return []Reason{ReasonUnspecified, ReasonKeyCompromise, ReasonCACompromise, ReasonAffiliationChanged, ReasonSuperseded,
+		ReasonCessationOfOperation, ReasonCertificateHold, ReasonPrivilegeWithdrawn, ReasonAACompromise}
+}
+
+// ParseReason returns the reason of that name.
+func ParseReason(name string) (Reason, error) {
+	if _, ok := Reason(name).code(); ok {
+		return Reason(name), nil
+	}
+	var words []string
+	for _, r := range Reasons() {
+		words = append(words, string(r))
+	}
+	return "", fmt.Errorf("pki: unknown reason %q, want one of %s", shorten(name), strings.Join(words, ", "))
+}
+
+// KeepsEarlier reports whether timestamps made before a revocation for this
+// reason stay valid (RFC 3161, 4.1, 1.a). After any other, and after none, the
+// key may have been in wrong hands, and what it signed proves nothing, whatever
+// time it bears.
+func (r Reason) KeepsEarlier() bool {
+	switch r {
+	case ReasonUnspecified, ReasonAffiliationChanged, ReasonSuperseded, ReasonCessationOfOperation:
+		return true
+	}
+	return false
+}
 
 // code returns the CRLReason number. removeFromCRL (8) is missing: it is for
 // delta CRLs, which are not made here.

@@ -4,12 +4,14 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
+	"github.com/fencepost-tsa/fencepost/verify"
 )
 
 func TestCreateCRL(t *testing.T) {
@@ -112,5 +114,35 @@ func TestCreateCRLRefuses(t *testing.T) {
 				t.Errorf("CreateCRL = %x, %v, want an error with %q", der, err, tt.says)
 			}
 		})
+	}
+}
+
+// TestReasonsAgree: who writes a list and who reads it have the same words and
+// numbers, and draw the same line through the past.
+func TestReasonsAgree(t *testing.T) {
+	for _, r := range pki.Reasons() {
+		c := pkitest.TSA(t, pkitest.Options{})
+		list, err := x509.ParseRevocationList(c.CRL(t, pki.Revocation{Serial: big.NewInt(1), Time: at, Reason: r}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := verify.RevocationReason(list.RevokedCertificateEntries[0].ReasonCode).String(); got != string(r) {
+			t.Errorf("reason %s is read as %s", r, got)
+		}
+		if got, err := pki.ParseReason(string(r)); got != r || err != nil {
+			t.Errorf("ParseReason(%q) = %q, %v", r, got, err)
+		}
+		// RFC 3161, 4.1, 1.a
+		if want := slices.Contains([]int{0, 3, 4, 5}, list.RevokedCertificateEntries[0].ReasonCode); r.KeepsEarlier() != want {
+			t.Errorf("%s keeps earlier timestamps: %t, want %t", r, !want, want)
+		}
+	}
+	if pki.ReasonNone.KeepsEarlier() {
+		t.Error("no reason keeps earlier timestamps")
+	}
+	for _, name := range []string{"", "removeFromCRL", "KeyCompromise"} {
+		if got, err := pki.ParseReason(name); got != "" || err == nil {
+			t.Errorf("ParseReason(%q) = %q, %v", name, got, err)
+		}
 	}
 }

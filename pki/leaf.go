@@ -12,18 +12,40 @@ import (
 
 // leaf checks the end entity against its role.
 func (c *checker) leaf() {
-	leaf := c.chain[0]
-	if leaf.IsCA {
+	c.apply(RuleLeafCA)
+	switch leaf := c.chain[0]; {
+	case leaf.IsCA && c.role.role == RoleTSA:
 		// RFC 3161, 2.1 (10): a key reserved for timestamps signs no certificates.
 		c.add(RuleLeafCA, 0, Error, "RFC 3161, 2.1 (10)", "the leaf is a CA certificate, want an end entity (basicConstraints cA FALSE)")
+	case leaf.IsCA:
+		c.add(RuleLeafCA, 0, Error, "RFC 5280, 4.2.1.9", "the leaf is a CA certificate, want an end entity (basicConstraints cA FALSE)")
 	}
-	if c.opts.PublicKey != nil && !sameKey(leaf.PublicKey, c.opts.PublicKey) {
-		c.add(RuleLeafKey, 0, Error, "EN 319 421, TIS-7.6.4", "it certifies another public key than that of the signer")
+	c.certifiedKey()
+	if c.role.role == RoleLog {
+		c.logKeyUsage()
+		c.logEKU()
+		c.keyPeriod()
+		return
 	}
 	c.leafKeyUsage()
 	c.leafEKU()
 	c.leafLifetime()
 	c.keyPeriod()
+}
+
+// certifiedKey compares the first certificate with the key in use.
+func (c *checker) certifiedKey() {
+	if c.opts.PublicKey == nil {
+		return
+	}
+	c.apply(RuleLeafKey)
+	clause := "EN 319 421, TIS-7.6.4"
+	if c.role.role != RoleTSA {
+		clause = "RFC 5280, 6.1.4"
+	}
+	if !sameKey(c.chain[0].PublicKey, c.opts.PublicKey) {
+		c.add(RuleLeafKey, 0, Error, clause, "it certifies another public key than that of the signer")
+	}
 }
 
 // keyUsageNames is in the order of the bits of RFC 5280, 4.2.1.3.
@@ -47,6 +69,7 @@ func keyUsageText(ku x509.KeyUsage) string {
 // with timeStamping. OpenSSL refuses others beside them; Notation does too, and
 // demands the first.
 func (c *checker) leafKeyUsage() {
+	c.apply(RuleLeafKeyUsage)
 	const sign, commit = x509.KeyUsageDigitalSignature, x509.KeyUsageContentCommitment
 	leaf := c.chain[0]
 	ext := extensions(leaf, oidKeyUsage)
@@ -73,6 +96,7 @@ func (c *checker) leafKeyUsage() {
 // extended key usage field extension ... with KeyPurposeID having value:
 // id-kp-timeStamping. This extension MUST be critical." (RFC 3161, 2.3)
 func (c *checker) leafEKU() {
+	c.apply(RuleLeafEKU)
 	leaf := c.chain[0]
 	ext := extensions(leaf, oidExtKeyUsage)
 	switch {
@@ -83,6 +107,7 @@ func (c *checker) leafEKU() {
 		c.add(RuleLeafEKU, 0, Error, c.role.clause, "%d extended key usage extensions, want one", len(ext))
 		return
 	}
+	c.apply(RuleLeafEKUCritical, RuleLeafEKUOnly)
 	if !ext[0].Critical {
 		c.add(RuleLeafEKUCritical, 0, Error, c.role.clause, "the extended key usage is not critical")
 	}
@@ -128,6 +153,21 @@ func purposeName(id asn1.ObjectIdentifier) string {
 	return text
 }
 
+// ekuOIDs returns the purposes in the first extended key usage extension, those
+// included that crypto/x509 does not know; none if there is no such extension or
+// it is malformed.
+func ekuOIDs(cert *x509.Certificate) []asn1.ObjectIdentifier {
+	ext := extensions(cert, oidExtKeyUsage)
+	if len(ext) == 0 {
+		return nil
+	}
+	var out []asn1.ObjectIdentifier
+	if rest, err := asn1.Unmarshal(ext[0].Value, &out); err != nil || len(rest) > 0 {
+		return nil
+	}
+	return out
+}
+
 // CSBR 6.3.2: at most 135 months for the certificate, 15 for the use of its key.
 const (
 	maxLeafMonths = 135
@@ -135,40 +175,52 @@ const (
 )
 
 func (c *checker) leafLifetime() {
+	c.apply(RuleLeafLifetime)
 	leaf := c.chain[0]
 	if leaf.NotAfter.After(leaf.NotBefore.AddDate(0, maxLeafMonths, 0)) {
 		c.add(RuleLeafLifetime, 0, Note, "CSBR, 6.3.2", "valid for more than %d months, the most for a publicly trusted TSA", maxLeafMonths)
 	}
 }
 
+// keyPeriod looks at the privateKeyUsagePeriod, which the standards for TSAs
+// know and those for others do not forbid.
 func (c *checker) keyPeriod() {
-	leaf := c.chain[0]
+	c.apply(RuleKeyPeriod)
+	leaf, tsa := c.chain[0], c.role.role == RoleTSA
 	begin, end, ok, err := pkup.Parse(leaf)
 	switch {
 	case err != nil:
 		c.add(RuleKeyPeriod, 0, Error, "RFC 3280, 4.2.1.4", "%v", err)
+		c.cure("have it issued again with a privateKeyUsagePeriod that is well-formed, or without one")
 		return
-	case !ok:
+	case !ok && tsa:
 		c.add(RuleKeyPeriod, 0, Note, "EN 319 422, 6.4", "no privateKeyUsagePeriod: nothing ends the use of the key before the certificate does")
 		return
+	case !ok:
+		return
 	}
-	// The period is part of what a verifier is told; outside it a TSA must not
+	clause := "RFC 3280, 4.2.1.4"
+	if tsa {
+		clause = "EN 319 421, TIS-7.7.1-09"
+	}
+	// The period is part of what a verifier is told; outside it the key must not
 	// sign.
 	if c.opts.Time.Before(begin) {
-		c.add(RuleKeyPeriod, 0, Error, "EN 319 421, TIS-7.7.1-09", "the private key may not be used yet at %s: its usage period begins %s", date(c.opts.Time), date(begin))
+		c.add(RuleKeyPeriod, 0, Error, clause, "the private key may not be used yet at %s: its usage period begins %s", date(c.opts.Time), date(begin))
+		c.cure("wait until then, or set the clock right")
 	}
 	if end.IsZero() {
 		c.add(RuleKeyPeriod, 0, Note, "EN 319 421, TIS-7.6.7", "privateKeyUsagePeriod has no end")
 		return
 	}
 	if c.opts.Time.After(end) {
-		c.add(RuleKeyPeriod, 0, Error, "EN 319 421, TIS-7.7.1-09", "the private key may no longer be used at %s: its usage period ended %s", date(c.opts.Time), date(end))
+		c.add(RuleKeyPeriod, 0, Error, clause, "the private key may no longer be used at %s: its usage period ended %s", date(c.opts.Time), date(end))
 	}
 	if !end.Before(leaf.NotAfter) {
 		c.add(RuleKeyPeriod, 0, Note, "EN 319 421, TIS-7.6.7", "the private key's usage period ends %s, not before the certificate (%s)", date(end), date(leaf.NotAfter))
 	}
 	c.add(RuleKeyPeriod, 0, Note, "EN 319 422, 6.4", "the private key may be used until %s", date(end))
-	if end.After(leaf.NotBefore.AddDate(0, maxKeyMonths, 0)) {
+	if tsa && end.After(leaf.NotBefore.AddDate(0, maxKeyMonths, 0)) {
 		c.add(RuleKeyPeriod, 0, Note, "CSBR, 6.3.2", "the private key is used for more than %d months, the most for a publicly trusted TSA", maxKeyMonths)
 	}
 }

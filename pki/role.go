@@ -4,35 +4,91 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
-// Role is what the key at the end of a chain does. Its text is the word used
+// Role is what the key at the front of a chain does. Its text is the word used
 // on the command line and in JSON.
 type Role string
 
-// RoleTSA is a time-stamping unit: RFC 3161, 2.3.
-const RoleTSA Role = "tsa"
+const (
+	// RoleTSA is a time-stamping unit: RFC 3161, 2.3. Its chain begins with an
+	// end entity whose only purpose is timeStamping.
+	RoleTSA Role = "tsa"
 
-// profile is what a role demands of a leaf.
+	// RoleCA is a certificate authority that issues code signing certificates,
+	// as Sigstore's Fulcio does. The key at the front is the issuing CA's own:
+	// the chain has no end entity, since those come and go with each signature.
+	RoleCA Role = "ca"
+
+	// RoleLog is a transparency log. Its clients are told the log's public key
+	// itself (Sigstore's trusted root has it as publicKey.rawBytes) and look at
+	// no certificate; one is for those who keep their keys by certificates. No
+	// standard has an extended key usage for logs: the end entity has
+	// digitalSignature alone, and nothing that limits it further.
+	RoleLog Role = "log"
+)
+
+// Roles returns all roles.
+func Roles() []Role { return []Role{RoleTSA, RoleCA, RoleLog} }
+
+// ParseRole returns the role of that name.
+func ParseRole(name string) (Role, error) {
+	if _, err := Role(name).profile(); err != nil {
+		return "", fmt.Errorf("pki: %w", err)
+	}
+	return Role(name), nil
+}
+
+// Kind returns the kind of the first certificate in a chain for the role:
+// KindIntermediate for a CA, KindLeaf otherwise.
+func (r Role) Kind() Kind {
+	if r == RoleCA {
+		return KindIntermediate
+	}
+	return KindLeaf
+}
+
+// profile is what a role demands of the certificates.
 type profile struct {
+	role Role
+
+	// The purpose of the certificate that does the work, or, for a CA, of what
+	// it issues. ekuName is "" and eku is x509.ExtKeyUsageAny for none.
 	eku     x509.ExtKeyUsage
 	ekuOID  asn1.ObjectIdentifier
 	ekuName string
-	clause  string // where the extended key usage is laid down
+
+	clause string // where the extended key usage is laid down
 }
 
 // profile returns an error for a role that is empty or unknown.
 func (r Role) profile() (profile, error) {
+	p := profile{role: r}
 	switch r {
 	case RoleTSA:
-		return profile{
-			eku:     x509.ExtKeyUsageTimeStamping,
-			ekuOID:  asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8},
-			ekuName: "timeStamping",
-			clause:  "RFC 3161, 2.3",
-		}, nil
-	case "":
-		return profile{}, fmt.Errorf("no role given, want %q", RoleTSA)
+		p.eku, p.ekuOID, p.ekuName = x509.ExtKeyUsageTimeStamping, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}, "timeStamping"
+		p.clause = "RFC 3161, 2.3"
+	case RoleCA:
+		p.eku, p.ekuOID, p.ekuName = x509.ExtKeyUsageCodeSigning, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 3}, "codeSigning"
+		p.clause = clauseFulcio
+	case RoleLog:
+		p.eku, p.clause = x509.ExtKeyUsageAny, "RFC 5280, 4.2.1.12"
+	default:
+		var words []string
+		for _, known := range Roles() {
+			words = append(words, string(known))
+		}
+		want := strings.Join(words, ", ")
+		if r == "" {
+			return profile{}, fmt.Errorf("no role given, want one of %s", want)
+		}
+		return profile{}, fmt.Errorf("unknown role %s, want one of %s", strconv.Quote(shorten(string(r))), want)
 	}
-	return profile{}, fmt.Errorf("unknown role %q, want %q", r, RoleTSA)
+	return p, nil
 }
+
+// clauseFulcio is the document of the Fulcio project that lays down the
+// certificates of a CA for Sigstore, "all private instances" included.
+const clauseFulcio = "Fulcio, certificate specification"

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -17,6 +18,7 @@ import (
 
 // length reports whether there are enough certificates to look at.
 func (c *checker) length() bool {
+	c.apply(RuleLength)
 	for _, cert := range c.chain {
 		if cert == nil || len(cert.Raw) == 0 {
 			c.add(RuleLength, -1, Error, "Fencepost", "a certificate is missing or was never parsed")
@@ -26,13 +28,19 @@ func (c *checker) length() bool {
 	switch n := len(c.chain); {
 	case n == 0:
 		c.add(RuleLength, -1, Error, "RFC 5280, 6.1", "the chain is empty")
+	case n == 1 && selfSigned(c.chain[0]) && c.role.role == RoleCA:
+		c.add(RuleLength, 0, Note, clauseFulcio, "the root issues by itself: its key has to be in use every day, and to replace it is to have every client trust another root")
+		return true
+	case n == 1 && selfSigned(c.chain[0]) && c.role.role == RoleLog:
+		c.add(RuleLength, 0, Error, "RFC 5280, 6.1",
+			"a self-signed certificate cannot be both an end entity and the CA that is trusted: have a CA issue it, or do without, since clients of logs look at the public key alone")
 	case n == 1 && selfSigned(c.chain[0]):
 		// Notation and Sigstore trust CA certificates only, so a timestamp by a
 		// key that vouches for itself is verified by neither.
 		c.add(RuleLength, 0, Error, "RFC 3161, 2.3",
 			"a self-signed certificate cannot be both the end entity that stamps and the CA that is trusted: have a CA issue it, the chain then is leaf, issuer")
 	case n == 1:
-		c.add(RuleLength, 0, Error, "RFC 5280, 6.1", "the chain ends at the leaf; the certificate of its issuer, %q, is missing", shorten(c.chain[0].Issuer.String()))
+		c.add(RuleLength, 0, Error, "RFC 5280, 6.1", "the chain ends with its first certificate; the certificate of its issuer, %q, is missing", shorten(c.chain[0].Issuer.String()))
 	case n > MaxChainLength:
 		c.add(RuleLength, -1, Error, "Fencepost", "%d certificates, want at most %d", n, MaxChainLength)
 	default:
@@ -43,6 +51,7 @@ func (c *checker) length() bool {
 
 // order reports whether each certificate names the next one as its issuer.
 func (c *checker) order() bool {
+	c.apply(RuleOrder, RuleKeyID)
 	ok := true
 	for i := range len(c.chain) - 1 {
 		child, parent := c.chain[i], c.chain[i+1]
@@ -63,6 +72,7 @@ func (c *checker) order() bool {
 // signature checks the algorithm of certificate i's signature and, if the
 // chain is in order, the signature.
 func (c *checker) signature(i int, ordered bool) {
+	c.apply(RuleSignatureAlgorithm)
 	cert, parent := c.chain[i], c.chain[i]
 	top := i == len(c.chain)-1
 	if !top {
@@ -84,6 +94,7 @@ func (c *checker) signature(i int, ordered bool) {
 	if top && !selfSigned(cert) || !top && !ordered {
 		return
 	}
+	c.apply(RuleSignature)
 	// CheckSignature and not CheckSignatureFrom: whether the parent may sign is
 	// a rule of its own.
 	if err := parent.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
@@ -93,11 +104,23 @@ func (c *checker) signature(i int, ordered bool) {
 }
 
 func (c *checker) key(i int) {
-	cert, leaf := c.chain[i], i == 0
+	c.apply(RuleKey)
+	cert := c.chain[i]
 	if fault := pubkey.Fault(cert.PublicKey); fault != "" {
 		c.add(RuleKey, i, Error, "NIST SP 800-131A; CSBR, 6.1.5.2", "the public key is %s", fault)
 		return
 	}
+	if i == 0 && c.role.role == RoleLog {
+		c.logKey()
+	}
+	if c.role.role == RoleCA && i < len(c.chain)-1 && family(cert.PublicKey) != family(c.chain[i+1].PublicKey) {
+		c.add(RuleKey, i, Note, clauseFulcio, "the key is %s and that of its issuer %s: some clients do not verify chains of two kinds",
+			family(cert.PublicKey), family(c.chain[i+1].PublicKey))
+	}
+	if c.role.role != RoleTSA {
+		return
+	}
+	leaf := i == 0
 	switch pub := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
 		bits := pub.N.BitLen()
@@ -116,16 +139,32 @@ func (c *checker) key(i int) {
 	}
 }
 
+// family names the kind of a public key without its size.
+func family(pub crypto.PublicKey) string {
+	switch pub.(type) {
+	case *rsa.PublicKey:
+		return "RSA"
+	case *ecdsa.PublicKey:
+		return "ECDSA"
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return "unknown"
+}
+
 func (c *checker) validity(i int) {
+	c.apply(RuleValidity)
 	switch cert := c.chain[i]; {
 	case c.opts.Time.Before(cert.NotBefore):
 		c.add(RuleValidity, i, Error, "RFC 5280, 6.1.3 (a)(2)", "not yet valid at %s: its validity begins %s", date(c.opts.Time), date(cert.NotBefore))
+		c.cure("wait until then, or set the clock right")
 	case c.opts.Time.After(cert.NotAfter):
 		c.add(RuleValidity, i, Error, "RFC 5280, 6.1.3 (a)(2)", "expired at %s: its validity ended %s", date(c.opts.Time), date(cert.NotAfter))
 	}
 }
 
 func (c *checker) nesting(i int) {
+	c.apply(RuleNesting)
 	if i == len(c.chain)-1 {
 		return
 	}
@@ -136,6 +175,7 @@ func (c *checker) nesting(i int) {
 
 // form checks what RFC 5280 asks of every certificate.
 func (c *checker) form(i int) {
+	c.apply(RuleCriticalExtension, RuleSerial)
 	cert := c.chain[i]
 	for _, id := range cert.UnhandledCriticalExtensions {
 		c.add(RuleCriticalExtension, i, Error, "RFC 5280, 4.2", "critical extension %v is unknown or cannot be processed: verifiers have to refuse the certificate", id)
@@ -146,49 +186,82 @@ func (c *checker) form(i int) {
 	case n.Sign() <= 0:
 		c.add(RuleSerial, i, Note, "RFC 5280, 4.1.2.2", "the serial number is not positive")
 	}
+	c.subject(i)
+}
+
+// subject checks the name that certificate i certifies.
+func (c *checker) subject(i int) {
+	c.apply(RuleSubject)
+	cert := c.chain[i]
+	clause, wanted := "EN 319 422, 6.2", []string{"country", "organization", "common name"}
+	if c.role.role != RoleTSA {
+		clause, wanted = clauseFulcio, wanted[1:]
+	}
 	empty := len(cert.Subject.Names) == 0
 	switch {
-	case empty && i > 0:
+	case empty && (i > 0 || c.role.role == RoleCA):
 		c.add(RuleSubject, i, Error, "RFC 5280, 4.1.2.6", "a CA needs a subject, this one is empty")
+		return
+	case empty && c.role.role == RoleTSA:
+		c.add(RuleSubject, i, Note, clause, "the subject is empty: timestamps cannot name their authority")
+		return
 	case empty:
-		c.add(RuleSubject, i, Note, "EN 319 422, 6.2", "the subject is empty: timestamps cannot name their authority")
-	case i == 0:
-		var missing []string
-		if len(cert.Subject.Country) == 0 {
-			missing = append(missing, "country")
-		}
-		if len(cert.Subject.Organization) == 0 {
-			missing = append(missing, "organization")
-		}
-		if cert.Subject.CommonName == "" {
-			missing = append(missing, "common name")
-		}
-		if len(missing) > 0 {
-			c.add(RuleSubject, i, Note, "EN 319 422, 6.2", "the subject has no %s", strings.Join(missing, ", no "))
-		}
+		c.add(RuleSubject, i, Note, "RFC 5280, 4.1.2.6", "the subject is empty")
+		return
+	}
+	has := map[string]bool{
+		"country": len(cert.Subject.Country) > 0, "organization": len(cert.Subject.Organization) > 0, "common name": cert.Subject.CommonName != "",
+	}
+	missing := slices.DeleteFunc(wanted, func(what string) bool { return has[what] })
+	switch list := strings.Join(missing, ", no "); {
+	case list == "":
+	case c.role.role == RoleCA: // "MUST: specify a Subject with a common name and organization", root and intermediates alike
+		c.add(RuleSubject, i, Warning, clause, "the subject has no %s: Sigstore's specification demands it", list)
+		c.cure("have it issued again with an organization and a common name")
+	case c.role.role == RoleTSA && i == 0:
+		c.add(RuleSubject, i, Note, clause, "the subject has no %s", list)
 	}
 }
 
-// issuer checks what a certificate above the leaf needs to sign the one below.
-func (c *checker) issuer(i int) {
+// issuer checks what certificate i needs to sign the one below, or, when it is
+// the first, what it is there to sign. Below it are that many CAs.
+func (c *checker) issuer(i, below int) {
+	c.apply(RuleIssuerCA, RuleIssuerKeyUsage, RuleIssuerPathLength, RuleIssuerEKU)
 	cert, top := c.chain[i], i == len(c.chain)-1
+	issued := "it is to issue certificates"
+	if i > 0 {
+		issued = "it issued " + name(c.chain[i-1])
+	}
 	if !cert.BasicConstraintsValid || !cert.IsCA {
-		c.add(RuleIssuerCA, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (k)", "it issued %s without being a CA (basicConstraints cA)", name(c.chain[i-1]))
+		c.add(RuleIssuerCA, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (k)", "%s without being a CA (basicConstraints cA)", issued)
 	} else if ext := extensions(cert, oidBasicConstraints); len(ext) > 0 && !ext[0].Critical {
 		c.add(RuleIssuerCA, i, Note, "RFC 5280, 4.2.1.9", "basicConstraints is not critical")
 	}
-	switch {
-	case len(extensions(cert, oidKeyUsage)) == 0:
+	const both = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	switch absent := len(extensions(cert, oidKeyUsage)) == 0; {
+	case absent && c.role.role == RoleTSA:
 		c.add(RuleIssuerKeyUsage, i, Warning, "RFC 5280, 4.2.1.3", "a CA without keyUsage: Notation refuses it, root included")
+	case absent && c.role.role == RoleLog:
+		c.add(RuleIssuerKeyUsage, i, Note, "RFC 5280, 4.2.1.3", "a CA without keyUsage")
+	case absent:
+		c.add(RuleIssuerKeyUsage, i, Warning, clauseFulcio, "a CA without keyUsage: Sigstore's specification demands keyCertSign and cRLSign")
 	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
-		c.add(RuleIssuerKeyUsage, i, Error, "RFC 5280, 4.2.1.3 and 6.1.4 (n)", "keyUsage lacks keyCertSign, yet it issued %s", name(c.chain[i-1]))
+		c.add(RuleIssuerKeyUsage, i, Error, "RFC 5280, 4.2.1.3 and 6.1.4 (n)", "keyUsage lacks keyCertSign, yet %s", issued)
+	case c.role.role == RoleCA && cert.KeyUsage&both != both:
+		c.add(RuleIssuerKeyUsage, i, Warning, clauseFulcio, "keyUsage lacks cRLSign: it cannot revoke what it issues, and Sigstore's specification demands it")
+	case c.role.role == RoleCA && cert.KeyUsage&^both != 0:
+		c.add(RuleIssuerKeyUsage, i, Warning, clauseFulcio, "keyUsage also has %s: Sigstore's specification allows keyCertSign and cRLSign only", keyUsageText(cert.KeyUsage&^both))
 	}
 	// RFC 5280 does not count self-issued CAs; crypto/x509 does, so a chain that
 	// lives from the difference is refused by every verifier written in Go.
-	if below := i - 1; hasPathLen(cert) && below > cert.MaxPathLen {
-		c.add(RuleIssuerPathLength, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (l)", "path length %d, but between it and the leaf there are CAs: %d", cert.MaxPathLen, below)
+	if hasPathLen(cert) && below > cert.MaxPathLen {
+		c.add(RuleIssuerPathLength, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (l)", "path length %d, but between it and the end entities there are CAs: %d", cert.MaxPathLen, below)
 	}
-	c.issuerEKU(i, top)
+	if i == 0 && !top {
+		c.issuingEKU()
+	} else {
+		c.issuerEKU(i, top)
+	}
 }
 
 // ekuInCA is the clause of issuerEKU.
@@ -199,9 +272,19 @@ const ekuInCA = "RFC 5280, 4.2.1.12, as crypto/x509 applies it"
 // Notation.
 func (c *checker) issuerEKU(i int, top bool) {
 	cert := c.chain[i]
-	if len(extensions(cert, oidExtKeyUsage)) == 0 {
+	present := len(extensions(cert, oidExtKeyUsage)) > 0
+	hasAny := slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny)
+	if c.role.ekuName == "" {
+		if present && !hasAny {
+			c.add(RuleIssuerEKU, i, Note, ekuInCA, "it is limited to %s, which a log does not do: verifiers that ask for a purpose will find none", purposes(cert))
+		}
+		return
+	}
+	if !present {
 		switch {
 		case top:
+		case c.role.role == RoleCA:
+			c.add(RuleIssuerEKU, i, Warning, clauseFulcio, "an intermediate without the extended key usage %s, which Sigstore's specification demands", c.role.ekuName)
 		case c.opts.EnforceIntermediateEKU:
 			c.add(RuleIssuerEKU, i, Error, "Sigstore timestamp-authority, enforce-intermediate-eku",
 				"an intermediate without the extended key usage %s, which was asked to be enforced", c.role.ekuName)
@@ -212,9 +295,12 @@ func (c *checker) issuerEKU(i int, top bool) {
 		return
 	}
 	has := slices.Contains(cert.ExtKeyUsage, c.role.eku)
-	switch hasAny := slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny); {
+	switch {
+	case (has || hasAny) && top && c.role.role == RoleCA:
+		c.add(RuleIssuerEKU, i, Warning, clauseFulcio, "a root with an extended key usage, which Sigstore's specification rules out")
+		c.cure("have the root made again without an extended key usage")
 	case has:
-	case hasAny && !top && c.opts.EnforceIntermediateEKU:
+	case hasAny && !top && c.opts.EnforceIntermediateEKU && c.role.role == RoleTSA:
 		c.add(RuleIssuerEKU, i, Error, "Sigstore timestamp-authority, enforce-intermediate-eku",
 			"the extended key usages of an intermediate do not list %s, which was asked to be enforced", c.role.ekuName)
 	case hasAny:
@@ -224,16 +310,55 @@ func (c *checker) issuerEKU(i int, top bool) {
 	}
 }
 
+// anyPolicy is what a CA asserts that is not limited to policies of its own.
+const anyPolicy = "2.5.29.32.0"
+
+// policies: a policy counts only if every CA below the trust anchor asserts it.
+// Nobody asks for one who does not know it, so it is worth a note.
+func (c *checker) policies() {
+	c.apply(RulePolicies)
+	for i := range max(len(c.chain)-2, 0) {
+		cert, parent := c.chain[i], c.chain[i+1]
+		var allowed []string
+		for _, p := range parent.Policies {
+			allowed = append(allowed, p.String())
+		}
+		if slices.Contains(allowed, anyPolicy) {
+			continue
+		}
+		for _, p := range cert.Policies {
+			if !slices.Contains(allowed, p.String()) {
+				c.add(RulePolicies, i, Note, "RFC 5280, 6.1.3 (d)", "the policy %s is not one of its issuer's: verifiers that ask for it refuse the chain", shorten(p.String()))
+			}
+		}
+	}
+}
+
 // root looks at where the chain ends.
 func (c *checker) root() {
+	c.apply(RuleRootSelfSigned)
 	last := len(c.chain) - 1
+	severity, clause, who := Warning, "Notary Project, signature specification", "Notation and Sigstore's trusted root want"
+	switch c.role.role {
+	case RoleCA:
+		clause, who = "Sigstore, trusted root", "Sigstore's clients want"
+	case RoleLog:
+		severity, clause, who = Note, "RFC 5280, 6.1", "who verifies the certificate needs"
+	}
 	if top := c.chain[last]; !selfSigned(top) {
-		c.add(RuleRootSelfSigned, last, Warning, "Notary Project, signature specification",
-			"the chain ends below its root, %q: Notation and Sigstore's trusted root want the root in it", shorten(top.Issuer.String()))
+		c.add(RuleRootSelfSigned, last, severity, clause, "the chain ends below its root, %q: %s the root in it", shorten(top.Issuer.String()), who)
+		if severity > Note {
+			c.cure("append the certificate of the root")
+		}
 	}
 	for i := 1; i < last; i++ {
-		if selfSigned(c.chain[i]) {
-			c.add(RuleRootSelfSigned, i, Warning, "Notary Project, signature specification", "a self-signed certificate inside the chain: Notation allows one only at its end")
+		if !selfSigned(c.chain[i]) {
+			continue
+		}
+		if c.role.role == RoleTSA {
+			c.add(RuleRootSelfSigned, i, severity, clause, "a self-signed certificate inside the chain: Notation allows one only at its end")
+		} else {
+			c.add(RuleRootSelfSigned, i, Note, "RFC 5280, 6.1", "a self-signed certificate inside the chain")
 		}
 	}
 }
@@ -241,19 +366,27 @@ func (c *checker) root() {
 // revocation notes where verifiers will ask, since one that gets no answer
 // refuses the timestamp.
 func (c *checker) revocation() {
+	c.apply(RuleRevocation)
 	last := len(c.chain) - 1
+	ask := "CSBR, 7.1.2.3"
+	if c.role.role != RoleTSA {
+		ask = "RFC 5280, 4.2.1.13"
+	}
 	for i, cert := range c.chain {
 		if i == last && selfSigned(cert) {
 			break
 		}
 		if i == 0 && len(cert.CRLDistributionPoints) == 0 && len(cert.OCSPServer) == 0 {
-			c.add(RuleRevocation, i, Note, "CSBR, 7.1.2.3", "no CRL distribution point and no OCSP responder: verifiers cannot learn of a revocation")
+			c.add(RuleRevocation, i, Note, ask, "no CRL distribution point and no OCSP responder: verifiers cannot learn of a revocation")
 		}
 		if len(cert.OCSPServer) > 0 {
-			c.add(RuleRevocation, i, Note, "RFC 6960", "OCSP at %s: when it does not answer and no CRL helps, Notation refuses to sign and to verify", addresses(cert.OCSPServer))
+			c.add(RuleRevocation, i, Note, "RFC 6960", "OCSP at %s: it must answer; when it does not and no CRL helps, Notation refuses to sign and to verify", addresses(cert.OCSPServer))
 		}
 		if len(cert.CRLDistributionPoints) > 0 {
 			c.add(RuleRevocation, i, Note, "RFC 5280, 4.2.1.13", "CRL at %s: it must be there, signed by the issuer and with nextUpdate", addresses(cert.CRLDistributionPoints))
+		}
+		if len(cert.IssuingCertificateURL) > 0 {
+			c.add(RuleRevocation, i, Note, "RFC 5280, 4.2.2.1", "its issuer's certificate at %s: it must be there, in DER", addresses(cert.IssuingCertificateURL))
 		}
 		for _, u := range append(slices.Clone(cert.OCSPServer), cert.CRLDistributionPoints...) {
 			if parsed, err := url.Parse(u); err != nil || !strings.EqualFold(parsed.Scheme, "http") {

@@ -21,14 +21,14 @@ func NotAfter() time.Time { return time.Date(2050, 1, 1, 0, 0, 0, 0, time.UTC) }
 // Options bends a chain. The zero value gives one that every verifier accepts:
 // P-256 throughout, root, intermediate, leaf, valid from 2020 to 2050.
 type Options struct {
-	// Name keeps two authorities apart: names, EC and Ed25519 keys and serial
-	// numbers all follow from it. Empty means "Test".
+	// Name keeps two services apart: names, EC and Ed25519 keys and serial
+	// numbers all follow from it. Empty means "Test", "Test CA" or "Test Log".
 	Name string
 
 	Key       KeyType // of the leaf
 	IssuerKey KeyType // of root and intermediate
 
-	// NoIntermediate has the root issue the leaf.
+	// NoIntermediate has the root issue the leaf. Not for CA.
 	NoIntermediate bool
 
 	// NotBefore and NotAfter are the leaf's window; zero means the default one.
@@ -38,7 +38,7 @@ type Options struct {
 	// PrivateKeyNotAfter adds a privateKeyUsagePeriod to the leaf; zero means none.
 	PrivateKeyNotAfter time.Time
 
-	// Leaf, Intermediate and Root change a certificate before it is signed; nil
+	// Leaf, Intermediate and Root (there is no leaf for CA) change a certificate before it is signed; nil
 	// changes nothing. They see what pki.Template made.
 	Leaf, Intermediate, Root func(*x509.Certificate)
 }
@@ -47,7 +47,7 @@ type Options struct {
 type Chain struct {
 	Root         *x509.Certificate
 	Intermediate *x509.Certificate // nil with Options.NoIntermediate
-	Leaf         *x509.Certificate // nil if crypto/x509 cannot parse it; see DER
+	Leaf         *x509.Certificate // nil for CA, and if crypto/x509 cannot parse it; see DER
 
 	RootKey, IntermediateKey, LeafKey crypto.Signer
 
@@ -59,8 +59,30 @@ type Chain struct {
 // bytes.
 func TSA(t testing.TB, opts Options) *Chain {
 	t.Helper()
+	return chain(t, pki.RoleTSA, opts)
+}
+
+// CA makes the chain of a certificate authority for code signing: the issuing
+// CA, which is Chain.Intermediate with its key, and the root.
+func CA(t testing.TB, opts Options) *Chain {
+	t.Helper()
+	return chain(t, pki.RoleCA, opts)
+}
+
+// Log makes the chain of a transparency log.
+func Log(t testing.TB, opts Options) *Chain {
+	t.Helper()
+	return chain(t, pki.RoleLog, opts)
+}
+
+func chain(t testing.TB, role pki.Role, opts Options) *Chain {
+	t.Helper()
+	suffix := map[pki.Role]string{pki.RoleTSA: "TSA", pki.RoleCA: "CA", pki.RoleLog: "Log"}[role]
 	if opts.Name == "" {
 		opts.Name = "Test"
+		if role != pki.RoleTSA {
+			opts.Name += " " + suffix
+		}
 	}
 	if opts.NotBefore.IsZero() {
 		opts.NotBefore = NotBefore()
@@ -68,25 +90,26 @@ func TSA(t testing.TB, opts Options) *Chain {
 	if opts.NotAfter.IsZero() {
 		opts.NotAfter = NotAfter()
 	}
-	c := &Chain{
-		RootKey: Key(t, opts.IssuerKey, opts.Name+" root"),
-		LeafKey: Key(t, opts.Key, opts.Name+" leaf"),
-	}
+	c := &Chain{RootKey: Key(t, opts.IssuerKey, opts.Name+" root")}
 	c.Root = c.add(t, pki.KindRoot, opts.Root, pki.Config{
-		Subject: subject(opts.Name + " Root CA"), IssuerKey: c.RootKey,
+		Role: role, Subject: subject(opts.Name + " Root CA"), IssuerKey: c.RootKey,
 		NotBefore: NotBefore(), NotAfter: NotAfter(), SerialNumber: serial(opts.Name + " root"),
 	})
 	issuer, issuerKey := c.Root, c.RootKey
 	if !opts.NoIntermediate {
 		c.IntermediateKey = Key(t, opts.IssuerKey, opts.Name+" intermediate")
 		c.Intermediate = c.add(t, pki.KindIntermediate, opts.Intermediate, pki.Config{
-			Subject: subject(opts.Name + " Issuing CA"), PublicKey: c.IntermediateKey.Public(), Issuer: c.Root, IssuerKey: c.RootKey,
+			Role: role, Subject: subject(opts.Name + " Issuing CA"), PublicKey: c.IntermediateKey.Public(), Issuer: c.Root, IssuerKey: c.RootKey,
 			NotBefore: NotBefore(), NotAfter: NotAfter(), SerialNumber: serial(opts.Name + " intermediate"),
 		})
 		issuer, issuerKey = c.Intermediate, c.IntermediateKey
 	}
+	if role == pki.RoleCA {
+		return c
+	}
+	c.LeafKey = Key(t, opts.Key, opts.Name+" leaf")
 	c.Leaf = c.add(t, pki.KindLeaf, opts.Leaf, pki.Config{
-		Subject: subject(opts.Name + " TSA"), PublicKey: c.LeafKey.Public(), Issuer: issuer, IssuerKey: issuerKey,
+		Role: role, Subject: subject(opts.Name + " " + suffix), PublicKey: c.LeafKey.Public(), Issuer: issuer, IssuerKey: issuerKey,
 		NotBefore: opts.NotBefore, NotAfter: opts.NotAfter, SerialNumber: serial(opts.Name + " leaf"),
 		PrivateKeyNotAfter: opts.PrivateKeyNotAfter,
 	})
@@ -97,7 +120,6 @@ func TSA(t testing.TB, opts Options) *Chain {
 // result is a leaf that crypto/x509 makes but does not parse.
 func (c *Chain) add(t testing.TB, kind pki.Kind, change func(*x509.Certificate), cfg pki.Config) *x509.Certificate {
 	t.Helper()
-	cfg.Role = pki.RoleTSA
 	// A hostile issuer must not stop the next certificate from being made, so
 	// the template is drawn with a sound one of the same name and key.
 	parent := cfg.Issuer
@@ -141,10 +163,14 @@ func serial(label string) *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-// Certificates returns the chain leaf first, the root last.
+// Certificates returns the chain with the certificate of the service first, the
+// root last.
 func (c *Chain) Certificates() []*x509.Certificate {
-	if c.Intermediate == nil {
+	switch {
+	case c.Intermediate == nil:
 		return []*x509.Certificate{c.Leaf, c.Root}
+	case c.LeafKey == nil:
+		return []*x509.Certificate{c.Intermediate, c.Root}
 	}
 	return []*x509.Certificate{c.Leaf, c.Intermediate, c.Root}
 }
@@ -159,7 +185,7 @@ func (c *Chain) PEM() []byte {
 }
 
 // CRL returns a CRL in DER, number 1, current throughout the default window,
-// signed by the leaf's issuer.
+// signed by the leaf's issuer, or by the issuing CA where there is no leaf.
 func (c *Chain) CRL(t testing.TB, revoked ...pki.Revocation) []byte {
 	t.Helper()
 	issuer, key := c.Intermediate, c.IntermediateKey

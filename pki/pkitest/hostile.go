@@ -10,7 +10,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/pki"
 )
 
-// Hostile is a chain that no verifier of timestamps may accept.
+// Hostile is a chain that breaks a rule of its role.
 type Hostile struct {
 	Name    string
 	Options Options
@@ -29,17 +29,10 @@ type Hostile struct {
 func HostileTSA() []Hostile {
 	const codeSigning, timeStamping, any = "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8", "2.5.29.37.0"
 	const microsoft = "1.3.6.1.4.1.311.10.3.13"
-	past, future := time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+	past, future := past(), future()
 
-	unknownCritical := func(c *x509.Certificate) {
-		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{5, 0}})
-	}
 	ends := func(c *x509.Certificate) { c.NotAfter = past }
 	begins := func(c *x509.Certificate) { c.NotBefore = future }
-	sha1 := func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }
-	notCA := func(c *x509.Certificate) { c.IsCA, c.MaxPathLen, c.MaxPathLenZero = false, 0, false }
-	noCertSign := func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }
-
 	return []Hostile{
 		{"no EKU", Options{Leaf: EKU(false)}, pki.RuleLeafEKU, 0},
 		{"EKU not critical", Options{Leaf: EKU(false, timeStamping)}, pki.RuleLeafEKUCritical, 0},
@@ -92,6 +85,69 @@ func HostileTSA() []Hostile {
 		{"root not yet valid", Options{Root: begins}, pki.RuleValidity, 2},
 	}
 }
+
+// HostileCA returns chains that no CA for Sigstore may have: they break RFC
+// 5280, 6.1 or the certificate specification of Fulcio, each in one way. The
+// windows are those of [HostileTSA].
+func HostileCA() []Hostile {
+	const serverAuth, codeSigning, timeStamping, any = "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.8", "2.5.29.37.0"
+	return []Hostile{
+		{"issuing CA is an end entity", Options{Intermediate: notCA}, pki.RuleIssuerCA, 0},
+		{"issuing CA without basicConstraints", Options{Intermediate: func(c *x509.Certificate) { c.BasicConstraintsValid = false }}, pki.RuleIssuerCA, 0},
+		{"issuing CA for signatures only", Options{Intermediate: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }}, pki.RuleIssuerKeyUsage, 0},
+		{"issuing CA without EKU", Options{Intermediate: EKU(false)}, pki.RuleIssuerEKU, 0},
+		{"issuing CA for timestamps", Options{Intermediate: EKU(false, timeStamping)}, pki.RuleIssuerEKU, 0},
+		{"issuing CA for servers too", Options{Intermediate: EKU(false, codeSigning, serverAuth)}, pki.RuleIssuerEKU, 0},
+		{"issuing CA for anything", Options{Intermediate: EKU(false, any)}, pki.RuleIssuerEKU, 0},
+		{"issuing CA with an unknown critical extension", Options{Intermediate: unknownCritical}, pki.RuleCriticalExtension, 0},
+		{"issuing CA without a name", Options{Intermediate: func(c *x509.Certificate) { c.Subject = pkix.Name{} }}, pki.RuleSubject, 0},
+		{"issuing CA expired", Options{Intermediate: func(c *x509.Certificate) { c.NotAfter = past() }}, pki.RuleValidity, 0},
+		{"issuing CA not yet valid", Options{Intermediate: func(c *x509.Certificate) { c.NotBefore = future() }}, pki.RuleValidity, 0},
+		{"issuing CA signed with SHA-1", Options{Intermediate: sha1}, pki.RuleSignatureAlgorithm, 0},
+		{"issuing CA with a weak key", Options{IssuerKey: P224}, pki.RuleKey, 0},
+		{"private key expired", Options{Intermediate: usagePeriod("\x30\x11\x81\x0f20210101000000Z")}, pki.RuleKeyPeriod, 0},
+		{"root allows no CA", Options{Root: func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }}, pki.RuleIssuerPathLength, 1},
+		{"root is no CA", Options{Root: notCA}, pki.RuleIssuerCA, 1},
+		{"root without keyCertSign", Options{Root: noCertSign}, pki.RuleIssuerKeyUsage, 1},
+		{"root for timestamps", Options{Root: EKU(false, timeStamping)}, pki.RuleIssuerEKU, 1},
+		{"root expired", Options{Root: func(c *x509.Certificate) { c.NotAfter = past() }}, pki.RuleValidity, 1},
+	}
+}
+
+// HostileLog returns chains that are not those of a log: they break RFC 5280,
+// each in one way. The windows are those of [HostileTSA].
+func HostileLog() []Hostile {
+	const timeStamping = "1.3.6.1.5.5.7.3.8"
+	return []Hostile{
+		{"leaf for timestamps", Options{Leaf: EKU(true, timeStamping)}, pki.RuleLeafEKU, 0},
+		{"leaf for an unknown purpose", Options{Leaf: EKU(false, "1.3.6.1.4.1.99999.2")}, pki.RuleLeafEKU, 0},
+		{"leaf is a CA", Options{Leaf: func(c *x509.Certificate) { c.IsCA = true }}, pki.RuleLeafCA, 0},
+		{"leaf for contentCommitment", Options{Leaf: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }}, pki.RuleLeafKeyUsage, 0},
+		{"leaf for certificates", Options{Leaf: func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }}, pki.RuleLeafKeyUsage, 0},
+		{"leaf with an unknown critical extension", Options{Leaf: unknownCritical}, pki.RuleCriticalExtension, 0},
+		{"leaf with a weak key", Options{Key: P224}, pki.RuleKey, 0},
+		{"leaf expired", Options{NotAfter: past()}, pki.RuleValidity, 0},
+		{"leaf not yet valid", Options{NotBefore: future()}, pki.RuleValidity, 0},
+		{"leaf signed with SHA-1", Options{Leaf: sha1}, pki.RuleSignatureAlgorithm, 0},
+		{"private key expired", Options{PrivateKeyNotAfter: past()}, pki.RuleKeyPeriod, 0},
+		{"intermediate is no CA", Options{Intermediate: notCA}, pki.RuleIssuerCA, 1},
+		{"intermediate without keyCertSign", Options{Intermediate: noCertSign}, pki.RuleIssuerKeyUsage, 1},
+		{"root allows no intermediate", Options{Root: func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }}, pki.RuleIssuerPathLength, 2},
+		{"root expired", Options{Root: func(c *x509.Certificate) { c.NotAfter = past() }}, pki.RuleValidity, 2},
+	}
+}
+
+// Windows that are over end at past, and those still to come begin at future.
+func past() time.Time   { return time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC) }
+func future() time.Time { return time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+func unknownCritical(c *x509.Certificate) {
+	c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{5, 0}})
+}
+
+func sha1(c *x509.Certificate)       { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }
+func notCA(c *x509.Certificate)      { c.IsCA, c.MaxPathLen, c.MaxPathLenZero = false, 0, false }
+func noCertSign(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }
 
 var oidExtKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
 
