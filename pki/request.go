@@ -21,6 +21,10 @@ type RequestConfig struct {
 	// Role decides which extensions are asked for. Required.
 	Role Role
 
+	// Kind is that of the certificate wanted, KindIntermediate or KindLeaf.
+	// Zero means the first of a chain for the role: Role.Kind.
+	Kind Kind
+
 	// Subject is the name to be certified. A CA may have its own mind about it.
 	// CommonName is required.
 	Subject pkix.Name
@@ -33,10 +37,9 @@ type RequestConfig struct {
 	SignatureAlgorithm x509.SignatureAlgorithm
 }
 
-// CreateRequest makes a request for the first certificate of a chain for the
-// role, with the extensions that Create… would give it: critical
-// basicConstraints and keyUsage, and the extended key usage, critical for a
-// time-stamping unit. A CA that copies them issues what Check is content with;
+// CreateRequest makes a request for a certificate, with the extensions that
+// CreateIntermediate and CreateLeaf would give it: critical basicConstraints and
+// keyUsage, and the extended key usage of the role, critical in a leaf. A CA that copies them issues what Check is content with;
 // many do not, and say how else they are told.
 func CreateRequest(cfg RequestConfig) (*x509.CertificateRequest, error) {
 	req, err := createRequest(cfg)
@@ -55,11 +58,17 @@ func createRequest(cfg RequestConfig) (*x509.CertificateRequest, error) {
 		return nil, errors.New("the subject has no common name")
 	case cfg.Key == nil:
 		return nil, errors.New("no key to sign with")
+	case cfg.Kind == 0:
+		cfg.Kind = cfg.Role.Kind()
+	case cfg.Kind != KindIntermediate && cfg.Kind != KindLeaf:
+		return nil, fmt.Errorf("a request for a %v certificate", cfg.Kind)
+	case cfg.Kind == KindLeaf && cfg.Role.Kind() != KindLeaf:
+		return nil, fmt.Errorf("a chain for the role %s has no leaf", cfg.Role)
 	}
 	if fault := pubkey.Fault(cfg.Key.Public()); fault != "" {
 		return nil, errors.New("the public key is " + fault)
 	}
-	extensions, err := prof.requested()
+	extensions, err := prof.requested(cfg.Kind)
 	if err != nil {
 		return nil, err
 	}
@@ -72,10 +81,10 @@ func createRequest(cfg RequestConfig) (*x509.CertificateRequest, error) {
 	return parseRequest(der)
 }
 
-// requested returns the extensions that a request for the role has.
-func (p profile) requested() ([]pkix.Extension, error) {
+// requested returns the extensions that a request has.
+func (p profile) requested(kind Kind) ([]pkix.Extension, error) {
 	constraints, usage := []byte{0x30, 0}, []byte{3, 2, 7, 0x80} // cA FALSE; digitalSignature
-	if p.role.Kind() == KindIntermediate {
+	if kind == KindIntermediate {
 		constraints = []byte{0x30, 6, 1, 1, 0xff, 2, 1, 0} // cA TRUE, path length 0
 		usage = []byte{3, 2, 1, 6}                         // keyCertSign, cRLSign
 	}
@@ -87,7 +96,7 @@ func (p profile) requested() ([]pkix.Extension, error) {
 		return out, nil
 	}
 	eku, err := criticalEKU(p.ekuOID)
-	eku.Critical = p.role.Kind() == KindLeaf // as in the certificate
+	eku.Critical = kind == KindLeaf // as in the certificate
 	return append(out, eku), err
 }
 
@@ -205,8 +214,8 @@ func requestAttributes(attributes cryptobyte.String) error {
 	return nil
 }
 
-// UnmetWishes returns the extensions that a request asks for and a certificate
-// for the role, as made by this package, does not have as they are written
+// UnmetWishes returns the extensions that a request asks for and the first
+// certificate of a chain for the role, as made by this package, does not have as they are written
 // there: by name where they have one in RFC 5280, else by identifier. Key
 // identifiers, which a CA makes itself, do not count.
 func UnmetWishes(req *x509.CertificateRequest, role Role) []string {
@@ -214,7 +223,7 @@ func UnmetWishes(req *x509.CertificateRequest, role Role) []string {
 	if err != nil {
 		return nil
 	}
-	ours, err := p.requested()
+	ours, err := p.requested(role.Kind())
 	if err != nil {
 		return nil
 	}

@@ -68,6 +68,22 @@ func TestCreateRequest(t *testing.T) {
 	}
 }
 
+// TestCreateRequestForIntermediate: the CA between a root of somebody else's and
+// our leaf.
+func TestCreateRequestForIntermediate(t *testing.T) {
+	req, err := pki.CreateRequest(pki.RequestConfig{Role: pki.RoleTSA, Kind: pki.KindIntermediate, Subject: subject, Key: pkitest.Key(t, pkitest.P256, "request")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, e := range req.Extensions {
+		got[e.Id.String()] = hex.EncodeToString(e.Value)
+	}
+	if got["2.5.29.19"] != "30060101ff020100" || got["2.5.29.15"] != "03020106" || got["2.5.29.37"] != "300a06082b06010505070308" {
+		t.Errorf("extensions %v", got)
+	}
+}
+
 func TestCreateRequestRefuses(t *testing.T) {
 	good := pki.RequestConfig{Role: pki.RoleTSA, Subject: subject, Key: pkitest.Key(t, pkitest.P256, "request")}
 	for _, tt := range []struct {
@@ -78,6 +94,8 @@ func TestCreateRequestRefuses(t *testing.T) {
 		{"no role", func(c *pki.RequestConfig) { c.Role = "" }, "no role"},
 		{"no name", func(c *pki.RequestConfig) { c.Subject.CommonName = "" }, "common name"},
 		{"no key", func(c *pki.RequestConfig) { c.Key = nil }, "no key"},
+		{"root", func(c *pki.RequestConfig) { c.Kind = pki.KindRoot }, "root"},
+		{"leaf of a CA", func(c *pki.RequestConfig) { c.Role, c.Kind = pki.RoleCA, pki.KindLeaf }, "no leaf"},
 		{"weak key", func(c *pki.RequestConfig) { c.Key = pkitest.Key(t, pkitest.RSA1024, "leaf") }, "1024 bits"},
 		{"algorithm of another key", func(c *pki.RequestConfig) { c.SignatureAlgorithm = x509.SHA256WithRSA }, "SignatureAlgorithm"},
 		{"SHA-1", func(c *pki.RequestConfig) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }, "SHA1"},
