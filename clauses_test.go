@@ -319,6 +319,7 @@ func TestMigrating(t *testing.T) {
 	for _, program := range []struct{ heading, flags string }{
 		{"## timestamp-cli\n", "cmd/internal/peer/peercli/testdata/timestamp-cli.flags"},
 		{"## timestamp-server\n", "cmd/internal/peer/peerserver/testdata/timestamp-server.flags"},
+		{"## fetch-tsa-certs\n", "cmd/internal/peer/peercerts/testdata/fetch-tsa-certs.flags"},
 	} {
 		_, section, ok := strings.Cut(text, program.heading)
 		if !ok {
