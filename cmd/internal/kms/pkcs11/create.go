@@ -22,56 +22,62 @@ const idSize = 16
 // token, and signs and does nothing else. If the token has a key with that
 // label or that id, Create makes none.
 func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", opCreate, err)
+	}
+	p, err := find(opCreate, u, cfg)
+	if err != nil {
+		return err
+	}
+	defer p.m.release()
+	return p.create(ctx, t)
+}
+
+func (p place) create(ctx context.Context, t signer.KeyType) error {
 	mechanism, params, err := generation(t)
 	if err != nil {
 		return err
 	}
-	m, uri, err := start(ctx, opCreate, u)
-	if err != nil {
-		return err
-	}
-	defer m.release()
-	if uri.Object == "" {
+	if p.u.Object == "" {
 		return fault.New(fault.Malformed, opCreate, "the URI has no object, which is the label of the new key").
 			WithHint("add object=NAME")
 	}
-	if err := m.take(ctx); err != nil {
-		return fmt.Errorf("%s: %w", opCreate, err)
+	if err := p.m.take(ctx); err != nil {
+		return explain(opCreate, err, "wait")
 	}
-	defer m.give()
-	err = m.call(m.now(), func() error {
-		token, err := m.findToken(opCreate, uri)
+	defer p.m.give()
+	err = p.m.call(p.m.now(), func() error {
+		token, err := p.m.findToken(opCreate, p.u)
 		if err != nil {
 			return err
 		}
-		s, err := m.api.OpenSession(token.slot, p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
+		s, err := p.m.api.OpenSession(token.slot, p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
 		if err != nil {
 			return explain(opCreate, err, "open a session with %s that may write", token.name())
 		}
-		defer m.api.CloseSession(s)
-		pin := func() (string, error) { return readPIN(opCreate, uri, cfg) }
-		if err := m.login(opCreate, token, s, pin); err != nil {
+		defer p.m.api.CloseSession(s)
+		if err := p.login(opCreate, token, s); err != nil {
 			return err
 		}
-		if err := m.absent(s, token, uri); err != nil {
+		if err := p.m.absent(s, token, p.u); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		id := []byte(uri.ID)
+		id := []byte(p.u.ID)
 		if len(id) == 0 {
 			id = make([]byte, idSize)
 			rand.Read(id)
 		}
-		public, private := templates(uri.Object, id, params)
-		if _, _, err = m.api.GenerateKeyPair(s, []*p11.Mechanism{p11.NewMechanism(mechanism, nil)}, public, private); err != nil {
-			return explain(opCreate, err, "make a %s key %q in %s", t, uri.Object, token.name())
+		public, private := templates(p.u.Object, id, params)
+		if _, _, err = p.m.api.GenerateKeyPair(s, []*p11.Mechanism{p11.NewMechanism(mechanism, nil)}, public, private); err != nil {
+			return explain(opCreate, err, "make a %s key %q in %s", t, p.u.Object, token.name())
 		}
 		return nil
 	})
 	if err != nil {
-		return explain(opCreate, err, "use %s", m.path)
+		return explain(opCreate, err, "use %s", p.m.path)
 	}
 	return nil
 }

@@ -17,9 +17,7 @@ import (
 // A Key is a private key in a token. Its methods may be called from several
 // goroutines at once.
 type Key struct {
-	m      *module
-	u      URI
-	cfg    Config
+	place
 	public crypto.PublicKey
 
 	mu     sync.Mutex
@@ -30,50 +28,52 @@ type Key struct {
 	closed bool
 }
 
+// A place is where a key is, or is to be.
+type place struct {
+	m   *module
+	u   URI
+	cfg Config
+}
+
 // Open logs in to the token, finds the key that u names and its public half.
 // It signs nothing. Each error is a *fault.Error, or wraps that of ctx, which
 // is looked at between calls of the module.
 func Open(ctx context.Context, u signer.URI, cfg Config) (*Key, error) {
-	m, uri, err := start(ctx, opOpen, u)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", opOpen, err)
+	}
+	p, err := find(opOpen, u, cfg)
 	if err != nil {
 		return nil, err
 	}
-	k, err := open(ctx, m, uri, cfg)
-	if err != nil {
-		m.release()
-		return nil, err
-	}
-	return k, nil
+	return p.open(ctx)
 }
 
-// start parses u and gets the module, which the caller releases.
-func start(ctx context.Context, op string, u signer.URI) (*module, URI, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, URI{}, fmt.Errorf("%s: %w", op, err)
-	}
+// find parses u and gets the module, which the caller releases.
+func find(op string, u signer.URI, cfg Config) (place, error) {
 	if u.Scheme != signer.SchemePKCS11 {
-		return nil, URI{}, fault.New(fault.Malformed, op, "a URI of the scheme %.20q; want pkcs11", string(u.Scheme))
+		return place{}, fault.New(fault.Malformed, op, "a URI of the scheme %.20q; want pkcs11", string(u.Scheme))
 	}
 	uri, err := ParseURI(u.Rest)
 	if err != nil {
-		return nil, URI{}, err
+		return place{}, err
 	}
 	m, err := use(op, uri.ModulePath)
-	return m, uri, err
+	return place{m, uri, cfg}, err
 }
 
-// open takes over the caller's use of m if it succeeds.
-func open(ctx context.Context, m *module, u URI, cfg Config) (*Key, error) {
-	if err := m.take(ctx); err != nil {
-		return nil, fmt.Errorf("%s: %w", opOpen, err)
+// open releases the module if it fails.
+func (p place) open(ctx context.Context) (*Key, error) {
+	k := &Key{place: p}
+	err := p.m.take(ctx)
+	if err == nil {
+		k.conn, k.public, _, err = k.connect(ctx, opOpen)
+		p.m.give()
 	}
-	defer m.give()
-	k := &Key{m: m, u: u, cfg: cfg}
-	conn, pub, _, err := k.connect(ctx, opOpen)
 	if err != nil {
-		return nil, explain(opOpen, err, "use %s", m.path)
+		p.m.release()
+		return nil, explain(opOpen, err, "use %s", p.m.path)
 	}
-	k.conn, k.public = conn, pub
 	return k, nil
 }
 
@@ -103,8 +103,7 @@ func (k *Key) connect(ctx context.Context, op string) (conn *connection, pub cry
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		pin := func() (string, error) { return readPIN(op, k.u, k.cfg) }
-		if err := k.m.login(op, conn.token, s, pin); err != nil {
+		if err := k.login(op, conn.token, s); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
@@ -196,7 +195,7 @@ func (u URI) keyText() string {
 // others get what it got, so that a token that refuses is asked once.
 func (k *Key) reopen(ctx context.Context, old *connection, tries uint64) (*connection, error) {
 	if err := k.m.take(ctx); err != nil {
-		return nil, fmt.Errorf("%s: %w", opSign, err)
+		return nil, explain(opSign, err, "wait")
 	}
 	defer k.m.give()
 	k.mu.Lock()

@@ -150,8 +150,8 @@ func match(want, got string) bool {
 
 // login logs the process in to t. No PIN is tried twice that t refused, and
 // not one that would lock it. The caller has the turn.
-func (m *module) login(op string, t token, s p11.SessionHandle, pin func() (string, error)) error {
-	flags := t.info.Flags
+func (p place) login(op string, t token, s p11.SessionHandle) error {
+	m, flags := p.m, t.info.Flags
 	switch {
 	case flags&p11.CKF_LOGIN_REQUIRED == 0:
 		return nil
@@ -161,7 +161,7 @@ func (m *module) login(op string, t token, s p11.SessionHandle, pin func() (stri
 		return fault.New(fault.Credentials, op, "%s has no user PIN yet", t.name()).
 			WithHint("set one, with softhsm2-util --init-token or pkcs11-tool --init-pin")
 	}
-	secret, err := pin()
+	secret, err := readPIN(op, p.u, p.cfg)
 	if err != nil {
 		return err
 	}
