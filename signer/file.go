@@ -79,23 +79,37 @@ func Open(ctx context.Context, u URI, cfg Config) (*Key, error) {
 	default:
 		return nil, fmt.Errorf("signer: a key of the scheme %.20q cannot be opened here", string(u.Scheme))
 	}
+	if u.PassphraseFile != "" || u.PassphraseEnv != "" {
+		given := cfg
+		cfg.Passphrase = func() ([]byte, error) { return given.named(u) }
+	}
+	return ReadFile(u.LocalPath(), cfg)
+}
+
+// NamedPassphrase returns the passphrase that a URI names, as [Open] uses it,
+// for whoever writes a key there; nil if the URI names none.
+func NamedPassphrase(u URI, cfg Config) ([]byte, error) {
+	p, err := cfg.named(u)
+	if err != nil {
+		return nil, fmt.Errorf("signer: passphrase: %w", err)
+	}
+	return p, nil
+}
+
+func (c Config) named(u URI) ([]byte, error) {
 	switch {
 	case u.PassphraseFile != "":
-		cfg.Passphrase = func() ([]byte, error) { return readPassphrase(localPath(u.PassphraseFile)) }
-	case u.PassphraseEnv != "":
-		lookup := cfg.LookupEnv
-		cfg.Passphrase = func() ([]byte, error) {
-			if lookup == nil {
-				return nil, fmt.Errorf("%s is not available here", paramPassphraseEnv)
-			}
-			value, ok := lookup(u.PassphraseEnv)
-			if !ok {
-				return nil, fmt.Errorf("the environment variable %s is not set", u.PassphraseEnv)
-			}
-			return []byte(value), nil
-		}
+		return readPassphrase(localPath(u.PassphraseFile))
+	case u.PassphraseEnv == "":
+		return nil, nil
+	case c.LookupEnv == nil:
+		return nil, fmt.Errorf("%s is not available here", paramPassphraseEnv)
 	}
-	return ReadFile(localPath(u.Path), cfg)
+	value, ok := c.LookupEnv(u.PassphraseEnv)
+	if !ok {
+		return nil, fmt.Errorf("the environment variable %s is not set", u.PassphraseEnv)
+	}
+	return []byte(value), nil
 }
 
 func readPassphrase(path string) ([]byte, error) {
@@ -112,6 +126,9 @@ func readPassphrase(path string) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// LocalPath returns u.Path as this operating system writes it.
+func (u URI) LocalPath() string { return localPath(u.Path) }
 
 // localPath takes the slash before a drive letter away, which a URI has and
 // Windows does not: /C:/key.pem.

@@ -1,0 +1,143 @@
+package kms
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/program"
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+// A backend opens the keys of a scheme, and makes them. A create that is nil is
+// refused with why.
+type backend struct {
+	open   func(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error)
+	create func(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) error
+	why    string
+}
+
+// backends is the one table.
+var backends = map[signer.Scheme]backend{
+	signer.SchemeFile: {
+		open: openFile, create: createFile,
+	},
+	signer.SchemeMemory: {
+		open: func(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
+			return signer.Open(ctx, u, cfg.signer())
+		},
+		why: "a key in memory ends with the process that makes it",
+	},
+	signer.SchemeExec: {
+		open: openProgram,
+		why:  "a program that signs makes its key by itself",
+	},
+}
+
+// Schemes returns the schemes whose keys are opened here, in alphabetical
+// order.
+func Schemes() []signer.Scheme {
+	var all []signer.Scheme
+	for s := range backends {
+		all = append(all, s)
+	}
+	slices.Sort(all)
+	return all
+}
+
+const (
+	opOpen   = "open key"
+	opCreate = "create key"
+)
+
+func find(op string, scheme signer.Scheme) (backend, error) {
+	if b, ok := backends[scheme]; ok {
+		return b, nil
+	}
+	var words []string
+	for _, s := range Schemes() {
+		words = append(words, string(s))
+	}
+	return backend{}, fault.New(fault.Unsupported, op, "there are no keys of the scheme %.20q", string(scheme)).
+		WithHint("the schemes are %s", strings.Join(words, ", "))
+}
+
+// openPatience bounds the opening of a key: a login and a few more calls, each
+// of which may take as long as a signature.
+const openPatience = 30 * time.Second
+
+// Open opens the key that a URI names, and signs nothing; [signer.Prove] does.
+// ctx bounds the opening, which takes at most 30 s in any case. Errors are of
+// the type *fault.Error, which knows what to do about them.
+func Open(ctx context.Context, u signer.URI, cfg Config) (*Key, error) {
+	b, err := find(opOpen, u.Scheme)
+	if err != nil {
+		return nil, err
+	}
+	s, err := patient(ctx, u, func(ctx context.Context) (signer.Signer, error) { return b.open(ctx, u, cfg) })
+	if err != nil {
+		return nil, err
+	}
+	return newKey(u, s, cfg), nil
+}
+
+// Create makes a new key where the URI says, and opens it. It never replaces a
+// key that is there.
+func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) (*Key, error) {
+	b, err := find(opCreate, u.Scheme)
+	if err != nil {
+		return nil, err
+	}
+	if b.create == nil {
+		return nil, fault.New(fault.Unsupported, opCreate, "%s: %s", u, b.why)
+	}
+	if _, err := patient(ctx, u, func(ctx context.Context) (signer.Signer, error) { return nil, b.create(ctx, u, t, cfg) }); err != nil {
+		return nil, err
+	}
+	return Open(ctx, u, cfg)
+}
+
+// patient runs what may ignore its context: a module of PKCS #11, a file on a
+// file system that is gone. What comes back too late is closed.
+func patient(ctx context.Context, u signer.URI, f func(context.Context) (signer.Signer, error)) (signer.Signer, error) {
+	ctx, cancel := context.WithTimeout(ctx, openPatience)
+	type result struct {
+		signer signer.Signer
+		err    error
+	}
+	done := make(chan result)
+	go func() {
+		defer cancel()
+		var r result
+		defer func() {
+			if v := recover(); v != nil {
+				r = result{err: fault.New(fault.Malformed, opOpen, "%s: the client library fell over: panic: %v", u, v)}
+			}
+			select {
+			case done <- r:
+			case <-ctx.Done():
+				if r.err == nil && r.signer != nil {
+					closeBackend(r.signer) // nobody is left who could be told
+				}
+			}
+		}()
+		r.signer, r.err = f(ctx)
+	}()
+	select {
+	case r := <-done:
+		return r.signer, r.err
+	case <-ctx.Done():
+		return nil, fault.New(fault.Unreachable, opOpen, "%s: not open in time: %w", u, ctx.Err()).
+			WithHint("see whether the service is up, and reachable from here")
+	}
+}
+
+func openProgram(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
+	if !cfg.AllowProgram {
+		return nil, fault.New(fault.Unsupported, opOpen, "%s: a program is started from the configuration file only", u).
+			WithHint("name it there: tsa.key, with serve --config")
+	}
+	return program.Open(ctx, u, program.Config{LookupEnv: cfg.LookupEnv})
+}
