@@ -54,6 +54,21 @@ func (a *Authority) Window() (notBefore, notAfter time.Time) {
 	return a.window.notBefore, a.window.notAfter
 }
 
+// Prove has the signer sign a message that is not a token, and checks the
+// signature with the key of the certificate, as [New] does. Its error says what
+// is wrong with the signer, or that ctx ended first.
+func (a *Authority) Prove(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	if err := a.scheme.prove(ctx, a.signer); err != nil {
+		return fmt.Errorf("authority: %w", err)
+	}
+	return nil
+}
+
 // Ready reports whether a good request would be granted now, as far as that
 // can be told without signing: the clock is good enough and its time within
 // [Authority.Window]. Its error is the [*tsp.Rejection] that a request would
@@ -87,7 +102,7 @@ func (a *Authority) genTime(ctx context.Context, out *tsp.Outcome) (time.Time, e
 		}
 	}
 	if err := a.window.check(t); err != nil {
-		return time.Time{}, systemFailure(fmt.Errorf("authority: %w", err))
+		return time.Time{}, systemFailure(fmt.Errorf("%w: %w", ErrWindow, err))
 	}
 	return t, nil
 }

@@ -17,6 +17,15 @@ import (
 // a client: the signer is faulty, and someone should look at it now.
 var ErrSelfCheck = errors.New("authority: the new token is wrong and was kept back")
 
+// ErrSigner is wrapped by the cause of a systemFailure whose signer returned an
+// error, or no signature before the context ended.
+var ErrSigner = errors.New("authority: signing")
+
+// ErrWindow is wrapped by the cause of a systemFailure at a time when a
+// certificate of the chain is not valid or the private key may not be used; see
+// [Authority.Window].
+var ErrWindow = errors.New("authority: no token may say this time")
+
 // A checker looks at new tokens as a client would, before they are released.
 type checker struct {
 	policy verify.Policy

@@ -137,10 +137,10 @@ func (a *Authority) stamp(ctx context.Context, req *tsp.Request, policy *policy,
 	signature, err := a.signer.Sign(ctx, message, a.scheme.opts())
 	out.Signing = time.Since(start)
 	if err != nil {
-		return nil, systemFailure(fmt.Errorf("authority: signing: %w", err))
+		return nil, systemFailure(fmt.Errorf("%w: %w", ErrSigner, err))
 	}
 	if len(signature) == 0 || len(signature) > maxSignature {
-		return nil, systemFailure(fmt.Errorf("authority: signing: the signature has %d octets", len(signature)))
+		return nil, systemFailure(fmt.Errorf("%w: the signature has %d octets", ErrSigner, len(signature)))
 	}
 	reply, token := t.response(info, attributes, signature, req.CertReq)
 	out.Token = token
