@@ -1,0 +1,178 @@
+package tsa
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/pki"
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+// A Delegate makes stamping keys: P-256 keys in memory, each with a certificate
+// by a key elsewhere, which signs nothing else and is used once in a while.
+//
+// What that costs in trust: the certificate of a stamping key is valid for
+// longer than the key is used, so that its tokens can be verified for long. Only
+// the privateKeyUsagePeriod (EN 319 422, 6.4) says when the use ends. Package
+// verify holds to it; Notation and Sigstore do not look at it, and to them
+// whoever steals a stamping key out of this process can stamp any time until
+// the certificate ends.
+type Delegate struct {
+	// CA is the key that certifies.
+	CA signer.Signer
+	// Chain is its chain, its own certificate first.
+	Chain []*x509.Certificate
+	// Subject is the name of the stamping keys.
+	Subject pkix.Name
+	// Rotate is how long each is used.
+	Rotate time.Duration
+	// Validity is how long each certificate is valid. It is longer than Rotate,
+	// and its certificate ends with that of the CA at the latest.
+	Validity time.Duration
+	// Timeout bounds one certification. Zero: probeTimeout.
+	Timeout time.Duration
+	// New makes an authority of a stamping key and its chain.
+	New func(*signer.Key, []*x509.Certificate) (*authority.Authority, error)
+	// Close gives the key that certifies back. Nil: there is nothing to give
+	// back.
+	Close func() error
+	// Abandoned is that of Unit, for the key that certifies.
+	Abandoned func() int64
+}
+
+// handOver is how long before the end of its use a stamping key is replaced.
+const handOver = time.Minute
+
+// mint makes a stamping key that is used from start on.
+func (d *Delegate) mint(ctx context.Context, start time.Time) (Unit, error) {
+	fail := func(err error) (Unit, error) { return Unit{}, fmt.Errorf("tsa: making a stamping key: %w", err) }
+	if d.CA == nil || len(d.Chain) == 0 {
+		return fail(errNoCA)
+	}
+	timeout := d.Timeout
+	if timeout == 0 {
+		timeout = probeTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	key, err := signer.Generate(signer.P256)
+	if err != nil {
+		return fail(err)
+	}
+	ca := d.Chain[0]
+	notBefore := time.Now().Add(-pki.Backdate)
+	if notBefore.Before(ca.NotBefore) {
+		notBefore = ca.NotBefore
+	}
+	notAfter := notBefore.Add(d.Validity)
+	if notAfter.After(ca.NotAfter) {
+		notAfter = ca.NotAfter
+	}
+	leaf, err := pki.CreateLeaf(pki.Config{
+		Role: pki.RoleTSA, Subject: d.Subject, PublicKey: key.Public(),
+		Issuer: ca, IssuerKey: signer.Crypto(ctx, d.CA),
+		NotBefore: notBefore, NotAfter: notAfter, PrivateKeyNotAfter: start.Add(d.Rotate),
+	})
+	if err != nil {
+		return fail(err)
+	}
+	chain := append([]*x509.Certificate{leaf}, d.Chain...)
+	if err := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: key.Public()}).Err(); err != nil {
+		return fail(err)
+	}
+	a, err := d.New(key, chain)
+	if err != nil {
+		return fail(err)
+	}
+	return Unit{Authority: a}, nil
+}
+
+// same says that other would make the same keys.
+func (d *Delegate) same(other *Delegate) bool {
+	return other != nil && d.Rotate == other.Rotate && d.Validity == other.Validity &&
+		d.Subject.String() == other.Subject.String() && slices.EqualFunc(d.Chain, other.Chain, (*x509.Certificate).Equal)
+}
+
+// mintState is what is known of the making of the next stamping key.
+type mintState struct {
+	busy  bool
+	err   error // of the last try, nil if it went well
+	since time.Time
+	retry time.Time
+	pause time.Duration
+	made  int64
+	fails int64
+}
+
+// Tries to make a stamping key, when the key that certifies does not.
+const (
+	firstMintPause = 5 * time.Second
+	maxMintPause   = 2 * time.Minute
+)
+
+// delegation makes the next stamping key when it is time, and returns when it
+// has to be looked at again, zero for never. t.mu is held.
+func (t *TSA) delegation(ctx context.Context, group *errgroup.Group, now time.Time) time.Time {
+	d := t.cfg.Delegate
+	if d == nil || t.next != nil || t.mint.busy {
+		return time.Time{}
+	}
+	_, end := t.Window()
+	at := end.Add(-handOver) // it takes over
+	begin := at.Add(-t.cfg.Announce)
+	if begin.Before(t.mint.retry) {
+		begin = t.mint.retry
+	}
+	if begin.After(now) {
+		return begin
+	}
+	if at.Before(now) {
+		at = now // it is late: the key that certifies was away
+	}
+	t.mint.busy = true
+	group.Go(func() error {
+		u, err := d.mint(ctx, at)
+		t.minted(ctx, d, u, err, at)
+		return nil
+	})
+	return time.Time{}
+}
+
+// minted takes the result of mint.
+func (t *TSA) minted(ctx context.Context, d *Delegate, u Unit, err error, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer t.poke()
+	t.mint.busy = false
+	now := time.Now()
+	if d != t.cfg.Delegate || ctx.Err() != nil {
+		return // the configuration has changed meanwhile
+	}
+	if err != nil {
+		t.mint.fails++
+		if t.mint.err == nil {
+			t.mint.since = now
+		}
+		t.mint.pause = max(firstMintPause, min(2*t.mint.pause, maxMintPause))
+		t.mint.err, t.mint.retry = err, now.Add(t.mint.pause)
+		t.log.LogAttrs(ctx, slog.LevelError, "stamping key not made",
+			slog.String("kind", string(kindOf(err))), slog.String("detail", err.Error()), slog.Time("retry", t.mint.retry))
+		return
+	}
+	t.mint = mintState{made: t.mint.made + 1, fails: t.mint.fails}
+	g := newGeneration([]Unit{u}, t)
+	g.delegated = true
+	t.next = &succession{generation: g, at: at}
+	t.announced(at)
+	if err := t.publish(now); err != nil {
+		t.log.LogAttrs(ctx, slog.LevelError, "chains not published", slog.String("detail", err.Error()))
+	}
+}
