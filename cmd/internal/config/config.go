@@ -43,6 +43,10 @@ type Config struct {
 	// They are for operators: whoever reaches it can learn what the program
 	// does and slow it down. The default is 127.0.0.1:2112; "off" is nowhere.
 	Admin AdminAddress `yaml:"admin"`
+	// Watch is how often the files that are named here, and this one, are
+	// looked at for changes; what changed is then loaded as after SIGHUP. 0s is
+	// never. The default is 10s.
+	Watch *Delay `yaml:"watch"`
 	// TLS is the identity of the https listeners. Without it there are none.
 	TLS *TLS `yaml:"tls"`
 	// Log is what is written to standard error.
@@ -97,9 +101,16 @@ type Limits struct {
 	WriteTimeout Duration `yaml:"write-timeout"`
 	// IdleTimeout ends a connection without a request. 2m.
 	IdleTimeout Duration `yaml:"idle-timeout"`
-	// SignTimeout is how long a key outside this process may take; longer is
-	// a systemFailure. 10s.
+	// SignTimeout is how long a key outside this process may take, trying again
+	// and the standbys included; longer is a systemFailure. 10s.
 	SignTimeout Duration `yaml:"sign-timeout"`
+	// SignConcurrency is how many signatures a key outside this process is
+	// asked for at once, those that were given up and have not ended included.
+	// 64.
+	SignConcurrency int `yaml:"sign-concurrency"`
+	// SignAttempts is how often it is asked for one, when it cannot be reached.
+	// 3.
+	SignAttempts int `yaml:"sign-attempts"`
 	// ShutdownTimeout is how long requests may take to end when the program is
 	// told to stop. 15s.
 	ShutdownTimeout Duration `yaml:"shutdown-timeout"`
@@ -126,12 +137,27 @@ type HTTP struct {
 type TSA struct {
 	// Key names the signing key: "file:/etc/fencepost/tsa.key", with
 	// "?passphrase-file=FILE" or "?passphrase-env=VARIABLE" if it is
-	// encrypted, or "memory:p256" for one that dies with the process, for
-	// which nothing can be trusted. Required.
+	// encrypted; a key of a service or a device, "awskms:", "gcpkms:",
+	// "azurekms:", "hashivault:", "openbao:", "tink:", "pkcs11:", "exec:"; or
+	// "memory:p256" for one that dies with the process, for which nothing can
+	// be trusted. Required.
 	Key KeyURI `yaml:"key"`
 	// Chain is the PEM file of its certificate chain, leaf first. Required but
 	// for a key in memory, whose chain is made with it.
 	Chain Path `yaml:"chain"`
+	// Standby are other keys, each {key: URI, chain: FILE}, the first of which
+	// takes over while Key does not sign.
+	Standby []Standby `yaml:"standby"`
+	// Delegate makes Key a CA that certifies stamping keys, which are made in
+	// memory and sign; Chain is then that of the CA.
+	Delegate *Delegate `yaml:"delegate"`
+	// Announce is how long a new chain is published before it is used, while
+	// the one before goes on. 0s is not at all. The default is 24h, and with
+	// Delegate the whole of its Rotate if that is shorter.
+	Announce *Delay `yaml:"announce"`
+	// History is a folder in which every chain is kept that was published, so
+	// that it stays so after the next start. Required with Delegate.
+	History Path `yaml:"history"`
 	// PastChains are PEM files of chains under which tokens were issued. They
 	// stay published, for those who pin the authority's certificate.
 	PastChains []Path `yaml:"past-chains"`
@@ -167,6 +193,30 @@ type TSA struct {
 	EnforceIntermediateEKU bool `yaml:"enforce-intermediate-eku"`
 	// Clock is where the time comes from. Required but for a key in memory.
 	Clock *Clock `yaml:"clock"`
+}
+
+// Standby is an element of the list "tsa.standby".
+type Standby struct {
+	// Key names the key, as tsa.key does, but not one in memory. Required.
+	Key KeyURI `yaml:"key"`
+	// Chain is the PEM file of its chain, leaf first. Required.
+	Chain Path `yaml:"chain"`
+}
+
+// Delegate is the section "tsa.delegate".
+type Delegate struct {
+	// Rotate is how long each stamping key is used, at least 1h. Required.
+	Rotate Duration `yaml:"rotate"`
+	// Validity is how long its certificate is valid. To verifiers that do not
+	// look at the privateKeyUsagePeriod, which are those of Notation and
+	// Sigstore, a stolen stamping key can stamp for so long. Required.
+	Validity Duration `yaml:"validity"`
+	// CommonName is the name in its certificate. The default is "Timestamping
+	// Unit".
+	CommonName string `yaml:"common-name"`
+	// Organization and Country are the same. The default is those of the CA.
+	Organization string `yaml:"organization"`
+	Country      string `yaml:"country"`
 }
 
 // Clock is the section "tsa.clock".

@@ -11,10 +11,9 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/fencepost-tsa/fencepost/signer"
 )
 
 // MaxFile is the longest configuration file, in bytes: fifty times the longest
@@ -168,8 +167,17 @@ func (c *Config) resolve(dir string) {
 		for i := range t.AnnouncedChains {
 			fix(&t.AnnouncedChains[i])
 		}
-		fix((*Path)(&t.Key.Path))
-		fix((*Path)(&t.Key.PassphraseFile))
+		fix(&t.History)
+		keys := []*KeyURI{&t.Key}
+		for i := range t.Standby {
+			fix(&t.Standby[i].Chain)
+			keys = append(keys, &t.Standby[i].Key)
+		}
+		for _, key := range keys {
+			fix((*Path)(&key.Path)) // absolute in every URI but one of a file
+			fix((*Path)(&key.PassphraseFile))
+			fix((*Path)(&key.TokenFile))
+		}
 	}
 }
 
@@ -266,7 +274,8 @@ func (k *checker) config(c *Config) {
 	for _, limit := range []struct {
 		key string
 		n   int
-	}{{"concurrency", c.Limits.Concurrency}, {"queue", c.Limits.Queue}, {"connections", c.Limits.Connections}} {
+	}{{"concurrency", c.Limits.Concurrency}, {"queue", c.Limits.Queue}, {"connections", c.Limits.Connections},
+		{"sign-concurrency", c.Limits.SignConcurrency}, {"sign-attempts", c.Limits.SignAttempts}} {
 		if limit.n < 0 {
 			k.add("limits."+limit.key, "%d is negative", limit.n)
 		}
@@ -292,11 +301,10 @@ func (k *checker) tsa(t *TSA) {
 		if t.Chain != "" {
 			k.add("tsa.chain", "a key in memory has its chain made with it")
 		}
-	case t.Key.Scheme != signer.SchemeFile:
-		k.add("tsa.key", "keys of the scheme %s are not built in yet; there are file and memory", t.Key.Scheme)
 	case t.Chain == "":
 		k.add("tsa.chain", "required: the certificate chain of the key")
 	}
+	k.units(t)
 	switch {
 	case t.Clock == nil:
 		if !t.Key.InMemory() {
@@ -315,3 +323,54 @@ func (k *checker) tsa(t *TSA) {
 		k.add("tsa.digest", "not one of sha256, sha384, sha512")
 	}
 }
+
+// units checks what there is besides the one key.
+func (k *checker) units(t *TSA) {
+	for i, s := range t.Standby {
+		switch {
+		case s.Key.IsZero():
+			k.add("tsa.standby", "number %d has no key", i+1)
+		case s.Key.InMemory():
+			k.add("tsa.standby", "number %d is a key in memory, for which nothing can be trusted", i+1)
+		case s.Chain == "":
+			k.add("tsa.standby", "number %d has no chain", i+1)
+		}
+	}
+	if len(t.Standby) > 0 && t.Key.InMemory() {
+		k.add("tsa.standby", "a key in memory has no standby")
+	}
+	d := t.Delegate
+	if d == nil {
+		return
+	}
+	switch {
+	case len(t.Standby) > 0:
+		k.add("tsa.delegate", "stamping keys have no standby: their CA is needed once in %v only", time.Duration(d.Rotate))
+	case t.Key.InMemory():
+		k.add("tsa.delegate", "a CA in memory certifies nothing that can be trusted")
+	}
+	switch {
+	case d.Rotate == 0:
+		k.add("tsa.delegate.rotate", "required: how long each stamping key is used, such as 24h")
+	case time.Duration(d.Rotate) < minRotate:
+		k.add("tsa.delegate.rotate", "%v is less than %v, and each chain is published for ever", time.Duration(d.Rotate), minRotate)
+	}
+	switch {
+	case d.Validity == 0:
+		k.add("tsa.delegate.validity", "required: how long the certificate of a stamping key is valid, and a stolen one dangerous to those who do not look at the privateKeyUsagePeriod")
+	case d.Validity <= d.Rotate:
+		k.add("tsa.delegate.validity", "%v is not more than tsa.delegate.rotate", time.Duration(d.Validity))
+	}
+	if announce := t.Announce.Or(0); d.Rotate > 0 && announce > time.Duration(d.Rotate) {
+		k.add("tsa.announce", "%v is more than tsa.delegate.rotate: the next stamping key is made when the one before it is put to use", announce)
+	}
+	if t.History == "" {
+		k.add("tsa.history", "required with tsa.delegate: each stamping key has a chain of its own, and its tokens are verified with it for years")
+	}
+	if d.Country != "" && (len(d.Country) != 2 || strings.Trim(d.Country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
+		k.add("tsa.delegate.country", "%q is not two capital letters", d.Country)
+	}
+}
+
+// minRotate is the shortest use of a stamping key.
+const minRotate = time.Hour

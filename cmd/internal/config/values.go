@@ -61,6 +61,31 @@ func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
 	})
 }
 
+// Delay is a span of time that may be none.
+type Delay time.Duration
+
+// UnmarshalYAML reads a duration that is not negative.
+func (d *Delay) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, d, func(text string) (Delay, error) {
+		v, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a duration such as 0s, 10s or 24h", text)
+		}
+		if v < 0 {
+			return 0, fmt.Errorf("%s is negative", text)
+		}
+		return Delay(v), nil
+	})
+}
+
+// Or returns the delay, or if there is none what stands for it.
+func (d *Delay) Or(other time.Duration) time.Duration {
+	if d == nil {
+		return other
+	}
+	return time.Duration(*d)
+}
+
 // Size is a number of bytes.
 type Size int64
 

@@ -43,6 +43,26 @@ type Config struct {
 	Clock clock.Source
 	// Ready says whether a good request would be granted now. Required.
 	Ready func(context.Context) error
+	// Keys says how the keys are. Required.
+	Keys func() Keys
+}
+
+// Keys are the keys of an authority at one moment.
+type Keys struct {
+	Keys []Key
+	// TakesOver is when the next chain does, zero for never.
+	TakesOver time.Time
+	// Made and NotMade count the stamping keys that were made, and the times
+	// that none could be.
+	Made, NotMade int64
+}
+
+// A Key is one of them.
+type Key struct {
+	Name                string // of a closed set
+	Works, Issues       bool
+	Failures, Abandoned int64
+	NotAfter            time.Time // until when it may be used
 }
 
 // Metrics are the metrics of one server. Its methods may be called from any

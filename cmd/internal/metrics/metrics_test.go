@@ -35,6 +35,12 @@ func newMetrics(t testing.TB, change func(*metrics.Config)) *metrics.Metrics {
 		Window:   func() (time.Time, time.Time) { return now.Add(-time.Hour), now.Add(48 * time.Hour) },
 		Clock:    clock.Fixed(now, 250*time.Millisecond),
 		Ready:    func(context.Context) error { return nil },
+		Keys: func() metrics.Keys {
+			return metrics.Keys{TakesOver: time.Unix(1e9, 0), Made: 3, NotMade: 2, Keys: []metrics.Key{
+				{Name: "primary", Failures: 4, Abandoned: 5, NotAfter: time.Unix(2e9, 0)},
+				{Name: "standby-1", Works: true, Issues: true, NotAfter: time.Unix(3e9, 0)},
+			}}
+		},
 	}
 	if change != nil {
 		change(&cfg)
@@ -195,4 +201,15 @@ func BenchmarkRequest(b *testing.B) {
 		m.Request(metrics.RouteTimestamp, "POST", 200, time.Millisecond)
 		m.End()
 	}
+}
+
+func TestKeys(t *testing.T) {
+	wantLines(t, newMetrics(t, nil),
+		`fencepost_key_up{key="primary"} 0`, `fencepost_key_up{key="standby-1"} 1`,
+		`fencepost_key_issues{key="primary"} 0`, `fencepost_key_issues{key="standby-1"} 1`,
+		`fencepost_key_failures_total{key="primary"} 4`, `fencepost_key_failures_total{key="standby-1"} 0`,
+		`fencepost_key_abandoned_calls{key="primary"} 5`,
+		`fencepost_key_not_after_timestamp_seconds{key="primary"} 2e+09`,
+		`fencepost_next_chain_timestamp_seconds 1e+09`,
+		`fencepost_stamping_keys_made_total 3`, `fencepost_stamping_keys_failed_total 2`)
 }

@@ -17,6 +17,8 @@ const askTimeout = 2 * time.Second
 type observed struct {
 	cfg                                                    Config
 	daysLeft, notBefore, notAfter, ready, state, bound, at *prometheus.Desc
+
+	keyUp, keyIssues, keyFailures, keyAbandoned, keyNotAfter, takesOver, made, notMade *prometheus.Desc
 }
 
 func newObserved(cfg Config) *observed {
@@ -32,12 +34,22 @@ func newObserved(cfg Config) *observed {
 		state:     desc("fencepost_clock_state", "1 for the state that the clock is in, 0 for the others.", "state"),
 		bound:     desc("fencepost_clock_error_bound_seconds", "Greatest error of the clock; absent while it is unknown."),
 		at:        desc("fencepost_clock_timestamp_seconds", "What the clock says; absent while it is unknown."),
+
+		keyUp:        desc("fencepost_key_up", "1 if the key signed when it was last asked to, else 0.", "key"),
+		keyIssues:    desc("fencepost_key_issues", "1 for the key with which tokens are issued now, else 0.", "key"),
+		keyFailures:  desc("fencepost_key_failures_total", "Times that the key did not sign, or signed wrongly, since it was opened.", "key"),
+		keyAbandoned: desc("fencepost_key_abandoned_calls", "Calls of the key that were given up and have not returned; each keeps its place among those under way.", "key"),
+		keyNotAfter:  desc("fencepost_key_not_after_timestamp_seconds", "Until when the key may be used, by its chain.", "key"),
+		takesOver:    desc("fencepost_next_chain_timestamp_seconds", "When the chain that is announced takes over; absent when none is."),
+		made:         desc("fencepost_stamping_keys_made_total", "Stamping keys made and certified; 0 where there are none."),
+		notMade:      desc("fencepost_stamping_keys_failed_total", "Times that no stamping key could be made."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (o *observed) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{o.daysLeft, o.notBefore, o.notAfter, o.ready, o.state, o.bound, o.at} {
+	for _, d := range []*prometheus.Desc{o.daysLeft, o.notBefore, o.notAfter, o.ready, o.state, o.bound, o.at,
+		o.keyUp, o.keyIssues, o.keyFailures, o.keyAbandoned, o.keyNotAfter, o.takesOver, o.made, o.notMade} {
 		ch <- d
 	}
 }
@@ -66,6 +78,27 @@ func (o *observed) Collect(ch chan<- prometheus.Metric) {
 		gauge(o.bound, reading.Bound.Seconds())
 		gauge(o.at, seconds(reading.Time))
 	}
+	o.keys(ch, gauge)
+}
+
+// keys says how the keys are.
+func (o *observed) keys(ch chan<- prometheus.Metric, gauge func(*prometheus.Desc, float64, ...string)) {
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	keys := o.cfg.Keys()
+	for _, k := range keys.Keys {
+		gauge(o.keyUp, truth(k.Works), k.Name)
+		gauge(o.keyIssues, truth(k.Issues), k.Name)
+		counter(o.keyFailures, k.Failures, k.Name)
+		gauge(o.keyAbandoned, float64(k.Abandoned), k.Name)
+		gauge(o.keyNotAfter, seconds(k.NotAfter), k.Name)
+	}
+	if !keys.TakesOver.IsZero() {
+		gauge(o.takesOver, seconds(keys.TakesOver))
+	}
+	counter(o.made, keys.Made)
+	counter(o.notMade, keys.NotMade)
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }

@@ -10,10 +10,21 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 	"github.com/fencepost-tsa/fencepost/signer"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
+
+// chainsJSON is what a client reads of /api/v1/timestamp/certchains.
+type chainsJSON struct {
+	Chains []struct {
+		Status       string
+		From, Until  time.Time
+		Certificates []struct{ Subject string }
+		PEM          string
+	}
+}
 
 func TestChain(t *testing.T) {
 	s, b := newServer(t, nil)
@@ -48,7 +59,7 @@ func TestChain(t *testing.T) {
 	if err := json.Unmarshal(get(PathCertChains, "").Body.Bytes(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if len(doc.Chains) != 1 || doc.Chains[0].Status != chainCurrent || doc.Chains[0].PEM != pem.Body.String() ||
+	if len(doc.Chains) != 1 || doc.Chains[0].Status != "current" || doc.Chains[0].PEM != pem.Body.String() ||
 		len(doc.Chains[0].Certificates) != 3 || !doc.Chains[0].Until.Equal(pkitest.NotAfter()) {
 		t.Errorf("certchains: %+v", doc)
 	}
@@ -66,13 +77,13 @@ func TestChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	later, old := pkitest.TSA(t, pkitest.Options{Name: "Later"}), pkitest.TSA(t, pkitest.Options{Name: "Old"})
-	replacement, err := NewTSA(TSAConfig{Authority: a, Clock: b.authority.Clock,
+	replacement, err := tsa.New(t.Context(), tsa.Config{Units: []tsa.Unit{{Authority: a}}, Clock: b.authority.Clock,
 		Announced: [][]*x509.Certificate{later.Certificates(), next.Certificates()},
 		Past:      [][]*x509.Certificate{old.Certificates()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.cfg.TSA.Adopt(replacement); err != nil {
+	if _, err := s.cfg.TSA.Adopt(replacement); err != nil {
 		t.Fatal(err)
 	}
 	if w := get(PathCertChain, pem.Header().Get("Etag")); w.Code != 200 || w.Body.String() != string(next.PEM()) {
@@ -88,7 +99,7 @@ func TestChain(t *testing.T) {
 	}
 	var got []string
 	for _, c := range doc.Chains {
-		got = append(got, string(c.Status)+" "+c.Certificates[0].Subject)
+		got = append(got, c.Status+" "+c.Certificates[0].Subject)
 	}
 	want := []string{
 		"announced " + later.Leaf.Subject.String(),

@@ -157,10 +157,8 @@ func (s *Server) other(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	}
 	switch path {
-	case PathCertChain:
-		s.cfg.TSA.current.Load().chain.ServeHTTP(w, r)
-	case PathCertChains:
-		s.cfg.TSA.current.Load().chains.ServeHTTP(w, r)
+	case PathCertChain, PathCertChains:
+		s.serveChains(w, r, path)
 	case PathPing:
 		plain(w, http.StatusOK, ".")
 	case PathHealth:

@@ -3,9 +3,11 @@ package serve
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
@@ -17,7 +19,7 @@ func (s *Server) ready(ctx context.Context) error {
 	if s.stopping.Load() {
 		return errStopping
 	}
-	return s.cfg.TSA.Authority().Ready(ctx)
+	return s.cfg.TSA.Ready(ctx)
 }
 
 // readyTimeout bounds how long a probe waits for a clock that does not answer.
@@ -47,8 +49,57 @@ type readyJSON struct {
 		From  time.Time `json:"from"`
 		Until time.Time `json:"until"`
 	} `json:"window"`
-	Policy          string  `json:"policy"`
-	AccuracySeconds float64 `json:"accuracySeconds"`
+	// DaysRemaining is how much of the window is left; negative when it is over.
+	DaysRemaining   float64   `json:"daysRemaining"`
+	Policy          string    `json:"policy"`
+	AccuracySeconds float64   `json:"accuracySeconds"`
+	Keys            []keyJSON `json:"keys"`
+	// Next is what takes over, absent when nothing does.
+	Next *nextJSON `json:"next,omitempty"`
+}
+
+// keyJSON is how one key is.
+type keyJSON struct {
+	// Name is primary, standby-1 and so on, or ca for the key that certifies
+	// stamping keys.
+	Name    string `json:"name"`
+	Subject string `json:"subject"`
+	// External says that the key is outside this process.
+	External bool `json:"external"`
+	// Issues says that requests are answered with this key now.
+	Issues bool `json:"issues"`
+	Works  bool `json:"works"`
+	// Kind and Detail are why it does not sign, Since when; absent while it
+	// does.
+	Kind   string     `json:"kind,omitempty"`
+	Detail string     `json:"detail,omitempty"`
+	Since  *time.Time `json:"since,omitempty"`
+	// Abandoned is how many calls were given up and have not returned.
+	Abandoned int64     `json:"abandonedCalls"`
+	From      time.Time `json:"from"`
+	Until     time.Time `json:"until"`
+}
+
+type nextJSON struct {
+	TakesOver time.Time `json:"takesOver"`
+	Until     time.Time `json:"until"`
+	Subject   string    `json:"subject"`
+}
+
+// describeKeys adds the keys to what operators are told.
+func (doc *readyJSON) describeKeys(state tsa.State) {
+	for _, k := range state.Keys {
+		j := keyJSON{Name: k.Name, Subject: k.Subject, External: k.External, Issues: k.Issues, Works: k.Err == nil,
+			Abandoned: k.Abandoned, From: k.From, Until: k.Until}
+		if k.Err != nil {
+			since := k.Since.UTC()
+			j.Kind, j.Detail, j.Since = string(k.Kind), k.Err.Error(), &since
+		}
+		doc.Keys = append(doc.Keys, j)
+	}
+	if n := state.Next; n != nil {
+		doc.Next = &nextJSON{TakesOver: n.At.UTC(), Until: n.Until, Subject: n.Subject}
+	}
 }
 
 // clockJSON is the clock as it is now; the time and the bound are absent while
@@ -67,6 +118,7 @@ func (s *Server) serveReadyDetails(w http.ResponseWriter, r *http.Request) {
 	a := s.cfg.TSA.Authority()
 	doc := readyJSON{Ready: true, Policy: a.Policy().String(), AccuracySeconds: a.Accuracy().Seconds()}
 	doc.Window.From, doc.Window.Until = a.Window()
+	doc.describeKeys(s.cfg.TSA.State())
 	status := http.StatusOK
 	if err := s.ready(ctx); err != nil {
 		status = http.StatusServiceUnavailable
@@ -76,13 +128,16 @@ func (s *Server) serveReadyDetails(w http.ResponseWriter, r *http.Request) {
 			doc.Reason = rejection.Info.String()
 		}
 	}
-	reading, err := s.cfg.TSA.clock.Now(ctx)
+	reading, err := s.cfg.TSA.Clock().Now(ctx)
+	now := time.Now()
 	if doc.Clock.State = reading.State.String(); err != nil {
 		doc.Clock.Detail = err.Error()
 	} else {
+		now = reading.Time
 		seconds := reading.Bound.Seconds()
 		doc.Clock.Time, doc.Clock.BoundSeconds = &reading.Time, &seconds
 	}
+	doc.DaysRemaining = math.Round(doc.Window.Until.Sub(now).Hours()/24*100) / 100
 	body, err := marshal(doc)
 	if err != nil { // times beyond the year 9999 only
 		s.refuse(w, r, http.StatusInternalServerError, "Internal Server Error")

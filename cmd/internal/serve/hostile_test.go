@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsp"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
@@ -94,8 +95,12 @@ func TestAllocationIsBounded(t *testing.T) {
 
 func TestPanic(t *testing.T) {
 	s, b := newServer(t, nil)
-	good := s.cfg.TSA.current.Load()
-	s.cfg.TSA.current.Store(nil) // everything that needs the authority is a fault now
+	good, stamp := s.cfg.TSA, s.stamp
+	s.cfg.TSA = new(tsa.TSA) // everything that needs the authority is a fault now
+	var err error
+	if s.stamp, err = tsphttp.NewHandler(tsphttp.HandlerConfig{Responder: s.cfg.TSA, Observe: s.observe}); err != nil {
+		t.Fatal(err)
+	}
 
 	for _, test := range []struct {
 		name, header string
@@ -132,7 +137,7 @@ func TestPanic(t *testing.T) {
 		t.Error("no record of a panic of the authority")
 	}
 	metrics := httptest.NewRecorder()
-	s.cfg.TSA.current.Store(good)
+	s.cfg.TSA, s.stamp = good, stamp
 	s.Admin().ServeHTTP(metrics, httptest.NewRequest("GET", "/metrics", nil))
 	if !strings.Contains(metrics.Body.String(), "fencepost_panics_total 3\n") {
 		t.Error("the panics are not counted")

@@ -23,6 +23,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/clock"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -304,7 +305,7 @@ func TestReload(t *testing.T) {
 		b.config.Reload = Reload{Ask: ask, Load: func(context.Context) (Config, error) { return next, nextErr }}
 	})
 	chain := pkitest.TSA(t, pkitest.Options{Name: "Next"})
-	tsa := func(key crypto.Signer, change func(*authority.Config)) *TSA {
+	newTSA := func(key crypto.Signer, change func(*authority.Config)) *tsa.TSA {
 		k, err := signer.New(key)
 		if err != nil {
 			t.Fatal(err)
@@ -318,7 +319,7 @@ func TestReload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := NewTSA(TSAConfig{Authority: a, Clock: cfg.Clock})
+		out, err := tsa.New(t.Context(), tsa.Config{Units: []tsa.Unit{{Authority: a}}, Clock: cfg.Clock})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,9 +357,9 @@ func TestReload(t *testing.T) {
 		err  error
 	}{
 		{"load fails", Config{}, errors.New("no such file")},
-		{"a listener less", Config{TSA: tsa(chain.LeafKey, nil)}, nil},
-		{"no https any more", Config{TSA: tsa(chain.LeafKey, nil), Listeners: []Listener{{}}}, nil},
-		{"would issue nothing", Config{TSA: tsa(chain.LeafKey, expired), Listeners: []Listener{{TLS: newTLS}}}, nil},
+		{"a listener less", Config{TSA: newTSA(chain.LeafKey, nil)}, nil},
+		{"no https any more", Config{TSA: newTSA(chain.LeafKey, nil), Listeners: []Listener{{}}}, nil},
+		{"would issue nothing", Config{TSA: newTSA(chain.LeafKey, expired), Listeners: []Listener{{TLS: newTLS}}}, nil},
 	} {
 		next, nextErr = test.next, test.err
 		reload()
@@ -366,7 +367,7 @@ func TestReload(t *testing.T) {
 			t.Errorf("%s: something was replaced: %s", test.name, got)
 		}
 	}
-	next, nextErr = Config{TSA: tsa(chain.LeafKey, nil), Listeners: []Listener{{TLS: newTLS}}}, nil
+	next, nextErr = Config{TSA: newTSA(chain.LeafKey, nil), Listeners: []Listener{{TLS: newTLS}}}, nil
 	reload()
 	if got := get(newFiles.Certificate); got != string(chain.PEM()) {
 		t.Errorf("after the reload: %s", got)

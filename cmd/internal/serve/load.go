@@ -7,15 +7,14 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"time"
 
-	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/timesrc"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -24,6 +23,8 @@ import (
 type Options struct {
 	// LookupEnv finds environment variables that a key URI names. Nil: none.
 	LookupEnv func(string) (string, bool)
+	// Files are watched besides those that the configuration names: its own.
+	Files []string
 	// Warn is told what should be mended but does not keep the server from
 	// starting. Nil is not called.
 	Warn func(text string)
@@ -54,18 +55,17 @@ func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error
 		RequestIDHeader: conf.HTTP.RequestIDHeader,
 		ShutdownTimeout: time.Duration(conf.Limits.ShutdownTimeout),
 	}
+	cfg.Watch(append(conf.Files(), opts.Files...))
+	cfg.Reload.Every = conf.Watch.Or(DefaultWatch)
 	if conf.HTTP.CORS != nil && !*conf.HTTP.CORS {
 		cfg.CORS = CORSNone
 	}
 	if err := loadListeners(conf, &cfg); err != nil {
 		return Config{}, err
 	}
-	tsa, err := loadTSA(ctx, conf, opts)
-	if err != nil {
-		return Config{}, err
-	}
-	cfg.TSA = tsa
-	return cfg, nil
+	var err error
+	cfg.TSA, err = loadTSA(ctx, conf, opts)
+	return cfg, err
 }
 
 func loadListeners(conf *config.Config, cfg *Config) error {
@@ -98,93 +98,71 @@ func loadListeners(conf *config.Config, cfg *Config) error {
 	return nil
 }
 
-func loadTSA(ctx context.Context, conf *config.Config, opts Options) (*TSA, error) {
-	t := conf.TSA
-	key, chain, err := loadIdentity(ctx, t, opts)
-	if err != nil {
-		return nil, err
-	}
-	source, err := loadClock(t, opts)
-	if err != nil {
-		return nil, err
-	}
-	ac := authority.Config{
-		Signer:    key,
-		Chain:     chain,
-		Clock:     source,
-		Policy:    t.Policy.OID,
-		Accuracy:  time.Duration(t.Accuracy),
-		Precision: time.Duration(t.Precision),
-		Include:   t.Include.Include,
-		TSAName:   t.TSAName,
-		Digest:    t.Digest.Hash,
-	}
-	policies := []x509.OID{t.Policy.OID}
-	for _, p := range t.AcceptedPolicies {
-		ac.AcceptedPolicies = append(ac.AcceptedPolicies, p.OID)
-		policies = append(policies, p.OID)
-	}
-	for _, h := range t.Hashes {
-		ac.Hashes = append(ac.Hashes, h.Hash)
-	}
-	a, err := authority.New(ac)
-	if err != nil {
-		return nil, fmt.Errorf("tsa: %w", err)
-	}
-	cfg := TSAConfig{Authority: a, Clock: source, Policies: policies}
-	for _, list := range []struct {
-		key   string
-		files []config.Path
-		into  *[][]*x509.Certificate
-	}{
-		{"tsa.past-chains", t.PastChains, &cfg.Past},
-		{"tsa.announced-chains", t.AnnouncedChains, &cfg.Announced},
-	} {
-		for _, file := range list.files {
-			chain, err := loadChain(string(file))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", list.key, err)
-			}
-			*list.into = append(*list.into, chain)
-		}
-	}
-	if !key.InProcess() {
-		cfg.SignTimeout = time.Duration(conf.Limits.SignTimeout)
-		if cfg.SignTimeout == 0 {
-			cfg.SignTimeout = defaultSignTimeout
-		}
-	}
-	return NewTSA(cfg)
-}
-
 // defaultSignTimeout is how long a key elsewhere may take; see
 // config.Limits.SignTimeout.
 const defaultSignTimeout = 10 * time.Second
 
-// loadIdentity opens the key and the chain, and checks that they belong
-// together.
-func loadIdentity(ctx context.Context, t *config.TSA, opts Options) (*signer.Key, []*x509.Certificate, error) {
-	key, err := signer.Open(ctx, t.Key.URI, signer.Config{LookupEnv: opts.LookupEnv})
-	switch {
-	case errors.Is(err, signer.ErrNoPassphrase):
-		return nil, nil, cli.Hint(fmt.Errorf("tsa.key: %w", err), "name it: file:%s?passphrase-file=FILE or ?passphrase-env=VARIABLE", t.Key.Path)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, cli.Hint(fmt.Errorf("tsa.key: %w", err), "is the volume with the key mounted? A new key is made with --data-dir DIR --init only")
-	case err != nil:
-		return nil, nil, fmt.Errorf("tsa.key: %w", err)
+// defaultAnnounce is how long a new chain is published before it is used; see
+// config.TSA.Announce. Clients that fetch their trusted root once a day have
+// it by then.
+const defaultAnnounce = 24 * time.Hour
+
+func loadTSA(ctx context.Context, conf *config.Config, opts Options) (_ *tsa.TSA, err error) {
+	t := conf.TSA
+	source, err := loadClock(t, opts)
+	if err != nil {
+		return nil, err
 	}
-	if t.Key.InMemory() {
-		chain, err := developmentChain(ctx, key)
-		return key, chain, err
+	l := &loader{conf: conf, opts: opts, clock: source, timeout: time.Duration(conf.Limits.SignTimeout)}
+	if l.timeout == 0 {
+		l.timeout = defaultSignTimeout
 	}
-	if err := signer.CheckMode(t.Key.Path); errors.Is(err, signer.ErrMode) {
-		opts.Warn(err.Error())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.closeAll())
+		}
+	}()
+	cfg := tsa.Config{Clock: source, SignTimeout: l.timeout, Announce: t.Announce.Or(defaultAnnounce), Log: opts.Log}
+	cfg.Policies = append(cfg.Policies, t.Policy.OID)
+	for _, p := range t.AcceptedPolicies {
+		cfg.Policies = append(cfg.Policies, p.OID)
 	}
-	chain, err := ReadChain(ChainFile{
-		Setting: "tsa.chain", Path: string(t.Chain), Key: key.Public(),
-		EnforceIntermediateEKU: t.EnforceIntermediateEKU, Warn: opts.Warn,
-	})
-	return key, chain, err
+	if t.History != "" {
+		if cfg.History, err = tsa.OpenHistory(string(t.History)); err != nil {
+			return nil, fmt.Errorf("tsa.history: %w", err)
+		}
+	}
+	if cfg.Past, err = loadChains("tsa.past-chains", t.PastChains); err != nil {
+		return nil, err
+	}
+	if cfg.Announced, err = loadChains("tsa.announced-chains", t.AnnouncedChains); err != nil {
+		return nil, err
+	}
+	if t.Delegate != nil {
+		if cfg.Announce = time.Duration(t.Delegate.Rotate); t.Announce != nil {
+			cfg.Announce = t.Announce.Or(0)
+		}
+		if cfg.Delegate, err = l.delegate(ctx); err != nil {
+			return nil, err
+		}
+		return tsa.New(ctx, cfg)
+	}
+	if cfg.Units, err = l.units(ctx); err != nil {
+		return nil, err
+	}
+	return tsa.New(ctx, cfg)
+}
+
+func loadChains(setting string, files []config.Path) ([][]*x509.Certificate, error) {
+	var all [][]*x509.Certificate
+	for _, file := range files {
+		chain, err := loadChain(string(file))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", setting, err)
+		}
+		all = append(all, chain)
+	}
+	return all, nil
 }
 
 // A ChainFile is the file of a chain and what the chain must be fit for.
@@ -247,14 +225,14 @@ func loadClock(t *config.TSA, opts Options) (clock.Source, error) {
 
 // developmentChain makes the chain of a key in memory. Its names say what it
 // is worth.
-func developmentChain(ctx context.Context, key *signer.Key) ([]*x509.Certificate, error) {
+func developmentChain(ctx context.Context, key signer.Signer) ([]*x509.Certificate, error) {
 	return NewChain(ctx, key, pkix.Name{Organization: []string{"development, do not trust"}, CommonName: "Fencepost development TSA"})
 }
 
 // NewChain makes a root and an intermediate with keys that are forgotten at
 // once, and has them certify key: nobody can ever issue another certificate in
 // their name.
-func NewChain(ctx context.Context, key *signer.Key, subject pkix.Name) ([]*x509.Certificate, error) {
+func NewChain(ctx context.Context, key signer.Signer, subject pkix.Name) ([]*x509.Certificate, error) {
 	var once [2]crypto.Signer
 	for i := range once {
 		k, err := signer.Generate(signer.P256)

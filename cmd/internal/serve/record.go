@@ -62,7 +62,7 @@ func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 	if out.Granted() {
 		rec.AddAttrs(
 			slog.String("serial", out.Serial.Hex()),
-			slog.String("policy", s.policy(out.Policy)),
+			slog.String("policy", s.policies.text(out.Policy)),
 			slog.Time("gen_time", out.GenTime),
 		)
 	}
@@ -126,15 +126,28 @@ func outcome(x *tsphttp.Exchange) string {
 	return "http"
 }
 
-// policy is the text of a policy; those that are configured are not written
-// anew for each request.
-func (s *Server) policy(oid x509.OID) string {
-	for i, p := range s.cfg.TSA.policies {
-		if p.Equal(oid) {
-			return s.cfg.TSA.policyText[i]
+// policyNames are the texts of the policies that are configured, so that they
+// are not written anew for each request.
+type policyNames struct {
+	ids   []x509.OID
+	texts []string
+}
+
+func newPolicyNames(ids []x509.OID) policyNames {
+	n := policyNames{ids: ids}
+	for _, id := range ids {
+		n.texts = append(n.texts, id.String())
+	}
+	return n
+}
+
+func (n *policyNames) text(id x509.OID) string {
+	for i, known := range n.ids {
+		if known.Equal(id) {
+			return n.texts[i]
 		}
 	}
-	return oid.String()
+	return id.String()
 }
 
 func (s *Server) requestID(r *http.Request) string {

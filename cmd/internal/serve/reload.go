@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Reload says how a server gets a new identity without a pause: another key
@@ -18,6 +19,9 @@ import (
 type Reload struct {
 	// Ask has a value each time that it is to be done.
 	Ask <-chan struct{}
+	// Every is how often Config.Files are looked at; when they have changed it
+	// is to be done as well. Zero is never.
+	Every time.Duration
 	// Load makes the configuration again. If it fails, all stays as it is.
 	Load func(context.Context) (Config, error)
 }
@@ -56,48 +60,38 @@ func (t *tlsIdentity) config() *tls.Config {
 	return outer
 }
 
-// reload does what is asked for until ctx ends.
-func (s *Server) reload(ctx context.Context, identities []*tlsIdentity) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.cfg.Reload.Ask:
-		}
-		if err := s.reloadOnce(ctx, identities); err != nil {
-			s.log.LogAttrs(ctx, slog.LevelError, "reload failed, all stays as it was", slog.String("detail", err.Error()))
-			continue
-		}
-		_, until := s.cfg.TSA.Window()
-		s.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", slog.Time("issues_until", until))
-	}
-}
-
-// reloadOnce replaces the identities, all or none.
-func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) error {
-	next, err := s.cfg.Reload.Load(ctx)
+// reloadOnce replaces the identities, all or none. It returns what was loaded,
+// and when its chain takes over.
+func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) (next Config, at time.Time, err error) {
+	next, err = s.cfg.Reload.Load(ctx)
 	if err != nil {
-		return err
+		return next, at, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, next.TSA.Close())
+		}
+	}()
 	if len(next.Listeners) != len(identities) {
-		return errors.New("the listeners have changed, which needs a new start")
+		return next, at, errors.New("the listeners have changed, which needs a new start")
 	}
 	for i, l := range next.Listeners {
 		if (l.TLS != nil) != (identities[i] != nil) {
-			return errors.New("https was added or removed, which needs a new start")
+			return next, at, errors.New("https was added or removed, which needs a new start")
 		}
 	}
 	// One that would issue nothing does not replace one that does.
-	if err := next.TSA.Authority().Ready(ctx); err != nil && s.ready(ctx) == nil {
-		return err
+	if err := next.TSA.Ready(ctx); err != nil && s.ready(ctx) == nil {
+		return next, at, err
 	}
-	if err := s.cfg.TSA.Adopt(next.TSA); err != nil {
-		return err
+	at, publishing := s.cfg.TSA.Adopt(next.TSA)
+	if publishing != nil { // the units issue all the same
+		s.log.LogAttrs(ctx, slog.LevelError, "chains not published", slog.String("detail", publishing.Error()))
 	}
 	for i, l := range next.Listeners {
 		if l.TLS != nil {
 			identities[i].current.Store(l.TLS)
 		}
 	}
-	return nil
+	return next, at, nil
 }

@@ -32,6 +32,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
 
@@ -41,8 +42,9 @@ type Config struct {
 	Listeners []Listener
 	// Admin is the administrative listener. Nil: none.
 	Admin *Listener
-	// TSA is the timestamp authority. Required.
-	TSA *TSA
+	// TSA is the timestamp authority. Required. The server closes it when it
+	// ends.
+	TSA *tsa.TSA
 	// Log gets one record for each request and what else happens. Nil: nothing
 	// is logged.
 	Log *slog.Logger
@@ -65,6 +67,9 @@ type Config struct {
 
 	// ShutdownTimeout is how long requests may take to end. Zero: 15 s.
 	ShutdownTimeout time.Duration
+	// Files are those from which all this was loaded.
+	Files  []string
+	loaded fingerprint // of Files, before they were read
 	// Reload gives the server a new identity while it runs.
 	Reload Reload
 	// Listening is called once when all listeners are open. Nil is not called.
@@ -99,6 +104,8 @@ type Server struct {
 	idHeader  string
 	stopping  atomic.Bool
 	documents documents
+	chains    atomic.Pointer[chainDocuments]
+	policies  policyNames
 }
 
 // New checks cfg and makes a server of it, without opening anything.
@@ -122,11 +129,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.metrics = metrics.New(metrics.Config{
 		Build:    cfg.Build,
-		Policies: cfg.TSA.policies,
+		Policies: cfg.TSA.Policies(),
 		Window:   cfg.TSA.Window,
-		Clock:    cfg.TSA.clock,
+		Clock:    cfg.TSA.Clock(),
 		Ready:    s.ready,
+		Keys:     s.keys,
 	})
+	s.policies = newPolicyNames(cfg.TSA.Policies())
 	var err error
 	s.stamp, err = tsphttp.NewHandler(tsphttp.HandlerConfig{
 		Responder:     cfg.TSA,
@@ -203,6 +212,7 @@ func (s *Server) Run(ctx context.Context) error {
 		<-groupCtx.Done()
 		return s.shutdown(open)
 	})
+	group.Go(func() error { return s.cfg.TSA.Run(groupCtx) })
 	if s.cfg.Reload.Load != nil {
 		group.Go(func() error {
 			s.reload(groupCtx, identities)
@@ -214,6 +224,9 @@ func (s *Server) Run(ctx context.Context) error {
 		s.cfg.Listening(addresses)
 	}
 	err := group.Wait()
+	if closing := s.cfg.TSA.Close(); closing != nil {
+		s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "key not closed", slog.String("detail", closing.Error()))
+	}
 	s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopped")
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 	"github.com/fencepost-tsa/fencepost/signer"
 	"github.com/fencepost-tsa/fencepost/tsp"
@@ -86,7 +87,7 @@ func newServer(t testing.TB, change func(*bench)) (*Server, *bench) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.config.TSA, err = NewTSA(TSAConfig{Authority: a, Clock: b.clock, Policies: []x509.OID{policy}})
+	b.config.TSA, err = tsa.New(t.Context(), tsa.Config{Units: []tsa.Unit{{Authority: a}}, Clock: b.clock, Policies: []x509.OID{policy}, Log: b.config.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -513,8 +514,5 @@ func TestNewRefuses(t *testing.T) {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-	}
-	if _, err := NewTSA(TSAConfig{}); err == nil {
-		t.Error("a TSA of nothing")
 	}
 }

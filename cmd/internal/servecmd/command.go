@@ -101,6 +101,9 @@ func (c *command) run(ctx context.Context) error {
 			opts.Log.LogAttrs(ctx, slog.LevelWarn, "warning", slog.String("detail", text))
 		}
 	}
+	if !c.dev {
+		opts.Files = []string{c.ownFile()}
+	}
 	cfg, err := serve.Load(ctx, conf, opts)
 	if err != nil {
 		return err
@@ -108,7 +111,7 @@ func (c *command) run(ctx context.Context) error {
 	if c.checkConfig {
 		return c.checked(conf)
 	}
-	if err := cfg.TSA.Authority().Ready(ctx); err != nil {
+	if err := cfg.TSA.Ready(ctx); err != nil {
 		hint := ""
 		if errors.Is(err, tsp.TimeNotAvailable) {
 			hint = "; start a time service such as chronyd, or declare the error of the clock in the configuration (tsa.clock)"
@@ -119,19 +122,17 @@ func (c *command) run(ctx context.Context) error {
 		signal.Ignore(syscall.SIGHUP)
 		defer signal.Reset(syscall.SIGHUP)
 	} else {
-		cfg.Reload = serve.Reload{
-			Ask: serve.Hangups(ctx),
-			Load: func(ctx context.Context) (serve.Config, error) {
-				c.init = false
-				conf, err := c.configuration(ctx)
-				if err != nil {
-					return serve.Config{}, err
-				}
-				if err := c.override(conf); err != nil {
-					return serve.Config{}, err
-				}
-				return serve.Load(ctx, conf, opts)
-			},
+		cfg.Reload.Ask = serve.Hangups(ctx)
+		cfg.Reload.Load = func(ctx context.Context) (serve.Config, error) {
+			c.init = false
+			conf, err := c.configuration(ctx)
+			if err != nil {
+				return serve.Config{}, err
+			}
+			if err := c.override(conf); err != nil {
+				return serve.Config{}, err
+			}
+			return serve.Load(ctx, conf, opts)
 		}
 	}
 	cfg.Listening = func(a serve.Addresses) {
@@ -194,6 +195,14 @@ func (c *command) configuration(ctx context.Context) (*config.Config, error) {
 		return nil, cli.Hint(fmt.Errorf("--config: %w", err), "without its configuration the server does not start; --dev needs none")
 	}
 	return conf, err
+}
+
+// ownFile is the configuration file.
+func (c *command) ownFile() string {
+	if c.dataDir != "" {
+		return dataDir(c.dataDir).file(configName)
+	}
+	return c.configFile
 }
 
 // development is the configuration of --dev.

@@ -37,7 +37,7 @@ func initialise(t *testing.T) string {
 	if code := run(t.Context(), &cli.Env{Stderr: &stderr}, "--data-dir", dir, "--init", "--check-config"); code != 0 {
 		t.Fatalf("--init: %d, %s", code, &stderr)
 	}
-	const conf = "tsa: {key: 'file:tsa.key', chain: tsa-chain.pem, policy: 1.2.3, clock: {source: system, bound: 100ms}}\n"
+	const conf = "tsa: {key: 'file:tsa.key', chain: tsa-chain.pem, policy: 1.2.3, announce: 0s, clock: {source: system, bound: 100ms}}\n"
 	if err := os.WriteFile(filepath.Join(dir, "fencepost.yaml"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,8 @@ package peerserver
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -19,7 +16,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/serve"
-	"github.com/fencepost-tsa/fencepost/signer"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
 
@@ -65,6 +62,7 @@ func (o *options) build(ctx context.Context) (*server, error) {
 	if o.refusals.String() == "json" {
 		s.cfg.Refusals = tsphttp.RefusalJSON
 	}
+	s.cfg.Watch(o.files())
 	var err error
 	if s.cfg.TSA, err = o.tsa(ctx); err != nil {
 		return nil, err
@@ -75,8 +73,8 @@ func (o *options) build(ctx context.Context) (*server, error) {
 	if s.cfg.Admin, err = o.admin(); err != nil {
 		return nil, err
 	}
-	if o.signer.String() == "file" {
-		s.cfg.Reload.Load = o.reload
+	if o.signer.String() != "memory" {
+		s.cfg.Reload.Load, s.cfg.Reload.Every = o.reload, serve.DefaultWatch
 	}
 	if o.enablePprof {
 		s.pprof = o.profiles()
@@ -84,7 +82,7 @@ func (o *options) build(ctx context.Context) (*server, error) {
 	if !o.disableNTP {
 		o.warn("nothing monitors the system clock, which is taken to be right to %v; --disable-ntp-monitoring says that this is meant", clockBound)
 	}
-	if err := s.cfg.TSA.Authority().Ready(ctx); err != nil {
+	if err := s.cfg.TSA.Ready(ctx); err != nil {
 		o.warn("no timestamps for now: %v", err)
 	}
 	return s, nil
@@ -94,6 +92,7 @@ func (o *options) build(ctx context.Context) (*server, error) {
 // certificate of https.
 func (o *options) reload(ctx context.Context) (serve.Config, error) {
 	var next serve.Config
+	next.Watch(o.files())
 	var err error
 	if next.TSA, err = o.tsa(ctx); err != nil {
 		return next, err
@@ -103,25 +102,28 @@ func (o *options) reload(ctx context.Context) (serve.Config, error) {
 }
 
 // tsa makes the authority.
-func (o *options) tsa(ctx context.Context) (*serve.TSA, error) {
+func (o *options) tsa(ctx context.Context) (_ *tsa.TSA, err error) {
 	key, chain, err := o.identity(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, key.Close())
+		}
+	}()
 	cfg := authority.Config{
 		Signer:  key,
 		Chain:   chain,
 		Clock:   clock.System(clockBound),
 		Include: authority.IncludeLeaf,
+		Digest:  o.digest(),
 	}
 	if o.includeChain {
 		cfg.Include = authority.IncludeRoot
 		if top := chain[len(chain)-1]; !bytes.Equal(top.RawIssuer, top.RawSubject) {
 			cfg.Include = authority.IncludeChain // all that there is
 		}
-	}
-	if o.given("timestamp-signer-hash") {
-		cfg.Digest = map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}[o.signerHash.String()]
 	}
 	policy, err := config.ParseOID(o.defaultPolicy)
 	if err != nil {
@@ -143,65 +145,10 @@ func (o *options) tsa(ctx context.Context) (*serve.TSA, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serve.NewTSA(serve.TSAConfig{Authority: a, Clock: cfg.Clock, Policies: policies})
-}
-
-// identity opens or makes the key and its chain.
-func (o *options) identity(ctx context.Context) (*signer.Key, []*x509.Certificate, error) {
-	switch kind := o.signer.String(); kind {
-	case "file":
-		return o.fileIdentity()
-	case "memory":
-		// A key that is named and not used is a mistake: without
-		// --timestamp-signer file the server would sign with one of its own.
-		for _, flag := range []string{"certificate-chain-path", "file-signer-key-path", "file-signer-passwd", "file-signer-passwd-file"} {
-			if o.given(flag) {
-				return nil, nil, cli.Hint(cli.Usagef("--%s goes with --timestamp-signer file, and a key in memory would sign", flag), "give --timestamp-signer file")
-			}
-		}
-	default:
-		return nil, nil, cli.Hint(fmt.Errorf("--timestamp-signer %s is not built in yet", kind), "use --timestamp-signer file")
-	}
-	key, err := signer.Generate(signer.P256)
-	if err != nil {
-		return nil, nil, err
-	}
-	o.warn("the key is in memory and dies with this process; nobody should trust these timestamps")
-	chain, err := serve.NewChain(ctx, key, pkix.Name{Organization: []string{"local"}, CommonName: "Test TSA Timestamping"})
-	return key, chain, err
-}
-
-func (o *options) fileIdentity() (*signer.Key, []*x509.Certificate, error) {
-	switch {
-	case o.keyFile == "":
-		return nil, nil, cli.Usagef("--timestamp-signer file needs --file-signer-key-path")
-	case o.chain == "":
-		return nil, nil, cli.Hint(cli.Usagef("--timestamp-signer file needs --certificate-chain-path"), "\"fencepost cert create --key file:%s --out DIR\" makes a chain", o.keyFile)
-	case o.given("file-signer-passwd") && o.given("file-signer-passwd-file"):
-		return nil, nil, cli.Usagef("--file-signer-passwd and --file-signer-passwd-file exclude each other")
-	}
-	var secrets signer.Config
-	switch {
-	case o.given("file-signer-passwd"):
-		secrets.Passphrase = func() ([]byte, error) { return []byte(o.keyPasswd), nil }
-	case o.keyPasswdFile != "":
-		secrets.Passphrase = func() ([]byte, error) { return o.env.ReadSecret(o.keyPasswdFile) }
-	}
-	key, err := signer.ReadFile(o.keyFile, secrets)
-	if errors.Is(err, signer.ErrNoPassphrase) {
-		err = cli.Hint(err, "name the file with its password with --file-signer-passwd-file")
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("--file-signer-key-path: %w", err)
-	}
-	if err := signer.CheckMode(o.keyFile); errors.Is(err, signer.ErrMode) {
-		o.warn("%v", err)
-	}
-	chain, err := serve.ReadChain(serve.ChainFile{
-		Setting: "--certificate-chain-path", Path: o.chain, Key: key.Public(),
-		EnforceIntermediateEKU: o.enforceEKU, Warn: func(text string) { o.warn("%s", text) },
+	return tsa.New(ctx, tsa.Config{
+		Units: []tsa.Unit{serve.Unit(key, a)}, Clock: cfg.Clock, Policies: policies,
+		SignTimeout: o.signTimeout, Announce: o.announce, Log: o.log,
 	})
-	return key, chain, err
 }
 
 // listeners are those of --scheme.

@@ -50,7 +50,7 @@ TLS_CA_CERTIFICATE.`,
 		Short: "Serve timestamps until told to stop",
 		Long: `Serve timestamps until told to stop by SIGINT or SIGTERM. Requests that are under
 way are answered first. SIGHUP has the server read the key, the chain and the
-certificate of https again, if they are in files.`,
+certificate of https again; they are also looked at every ten seconds.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.settings(cmd.Flags()); err != nil {
@@ -83,6 +83,10 @@ type options struct {
 	signer, signerHash                   *peer.Value
 	chain, keyFile, keyPasswd            string
 	keyPasswdFile                        string
+	kmsKeyResource                       string
+	tinkKeyResource, tinkKeyset          string
+	tinkToken, tinkTokenFile             string
+	announce, signTimeout                time.Duration
 	requestID                            string
 	maxBody                              uint64
 	defaultPolicy                        string
@@ -104,10 +108,6 @@ type options struct {
 // unbuilt are flags of the namesake that stand for something that is not built
 // yet, and what to do instead.
 var unbuilt = map[string]string{
-	"kms-key-resource":        "keys in a KMS are not built in yet: use --timestamp-signer file",
-	"tink-key-resource":       "Tink keysets are not built in yet: use --timestamp-signer file",
-	"tink-keyset-path":        "Tink keysets are not built in yet: use --timestamp-signer file",
-	"tink-hcvault-token":      "Tink keysets are not built in yet: use --timestamp-signer file",
 	"ntp-monitoring":          "monitoring the clock by NTP is not built in yet: leave the flag out, and the system clock is used without a monitor",
 	"allow-custom-extensions": "extensions are not copied into timestamps: leave the flag out, and requests with extensions are refused",
 }
@@ -127,13 +127,13 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.pingOnly, "http-ping-only", false, "serve only /ping over http, and everything over https and the socket")
 	f.BoolVar(&o.enforceEKU, "enforce-intermediate-eku", true, "demand that intermediate certificates are limited to timestamping")
 	f.BoolVar(&o.created, "use-http-201", false, "answer granted requests with status 201 instead of 200")
-	f.Var(o.signer, "timestamp-signer", "where the key is: memory (made now, for tests: nothing can be trusted after a restart) or file; kms and tink are not built in yet")
+	f.Var(o.signer, "timestamp-signer", "where the key is: memory (made now, for tests: nothing can be trusted after a restart), file, kms or tink")
 	f.Var(o.signerHash, "timestamp-signer-hash", "the hash of the signature: sha256, sha384 or sha512. If it is not given it follows the key: sha384 for P-384, sha512 for P-521 and Ed25519")
 	f.BoolVar(&o.includeChain, "include-chain-in-response", false, "put the whole chain into timestamps, root included, instead of the authority's certificate alone")
-	f.String("kms-key-resource", "", notBuilt)
-	f.String("tink-key-resource", "", notBuilt)
-	f.String("tink-keyset-path", "", notBuilt)
-	f.String("tink-hcvault-token", "", notBuilt)
+	f.StringVar(&o.kmsKeyResource, "kms-key-resource", "", "the `URI` of the key of --timestamp-signer kms: awskms://, gcpkms://, azurekms://, hashivault://, openbao:// or pkcs11:")
+	f.StringVar(&o.tinkKeyResource, "tink-key-resource", "", "the `URI` of the key that decrypts the keyset of --timestamp-signer tink: gcp-kms://, aws-kms:// or hcvault://")
+	f.StringVar(&o.tinkKeyset, "tink-keyset-path", "", "the `file` with the encrypted keyset")
+	f.StringVar(&o.tinkToken, "tink-hcvault-token", "", "the token for hcvault://; every user of this machine can read it here, so use --tink-hcvault-token-file")
 	f.StringVar(&o.chain, "certificate-chain-path", "", "the PEM `file` with the certificate chain of the key, the authority's certificate first")
 	f.StringVar(&o.keyFile, "file-signer-key-path", "", "the PEM `file` with the key of --timestamp-signer file: PKCS #1, PKCS #8 or SEC 1, encrypted or not")
 	f.StringVar(&o.keyPasswd, "file-signer-passwd", "", "the password of the key; every user of this machine can read it here, so use --file-signer-passwd-file")
@@ -168,6 +168,9 @@ func (o *options) flags(f *pflag.FlagSet) {
 
 	// These are our own.
 	f.StringVar(&o.keyPasswdFile, "file-signer-passwd-file", "", "the password of the key, in this `file` of one line")
+	f.StringVar(&o.tinkTokenFile, "tink-hcvault-token-file", "", "the token for hcvault://, in this `file` of one line")
+	f.DurationVar(&o.announce, "announce", 24*time.Hour, "how long a new chain is published before it is used; 0 is not at all")
+	f.DurationVar(&o.signTimeout, "sign-timeout", 10*time.Second, "how long a key outside this process may take")
 	f.StringVar(&o.metrics, "metrics-address", DefaultMetrics, "the address of metrics, profiles and the details of readiness, or off. The default one is left out, with a warning, if another program has it")
 	f.Var(o.refusals, "refusal-format", "how requests in DER are refused: rfc3161 (a TimeStampResp, status 200) or json (an HTTP error, as the namesake does)")
 }

@@ -127,15 +127,20 @@ func TestRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"kms-key-resource", nil, []string{"--kms-key-resource", "awskms:///alias/x"}, "--kms-key-resource is not built in yet"},
-		{"tink-key-resource", nil, []string{"--tink-key-resource", "gcp-kms://x"}, "--tink-key-resource is not built in yet"},
-		{"tink-keyset-path", nil, []string{"--tink-keyset-path", "x"}, "--tink-keyset-path is not built in yet"},
-		{"tink-hcvault-token", nil, []string{"--tink-hcvault-token", "x"}, "--tink-hcvault-token is not built in yet"},
+		{"kms without a signer", nil, []string{"--kms-key-resource", "awskms:///alias/x"}, "--kms-key-resource goes with --timestamp-signer kms, and a key in memory would sign"},
+		{"tink without a signer", nil, []string{"--tink-keyset-path", "x"}, "--tink-keyset-path goes with --timestamp-signer tink"},
+		{"kms and file", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "awskms:///alias/x", "--file-signer-key-path", key}, "--file-signer-key-path goes with --timestamp-signer file, and another key would sign"},
+		{"kms without a key", nil, []string{"--timestamp-signer", "kms"}, "needs --kms-key-resource"},
+		{"kms without a chain", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "awskms:///alias/x"}, "needs --certificate-chain-path"},
+		{"unknown scheme", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "plugin://x", "--certificate-chain-path", chain}, "unknown scheme \"plugin\""},
+		{"kms in memory", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "memory:p256", "--certificate-chain-path", chain}, "--timestamp-signer memory"},
+		{"a program on the command line", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "exec:/bin/true", "--certificate-chain-path", chain}, "from the configuration file only"},
+		{"pin on the command line", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "pkcs11:token=a?pin-value=1234", "--certificate-chain-path", chain}, "pin-source"},
+		{"tink without a wrapping key", nil, []string{"--timestamp-signer", "tink", "--tink-keyset-path", "x"}, "needs --tink-key-resource"},
+		{"tink without a keyset", nil, []string{"--timestamp-signer", "tink", "--tink-key-resource", "hcvault://h/k"}, "needs --tink-keyset-path"},
+		{"tink with a bad wrapping key", nil, []string{"--timestamp-signer", "tink", "--tink-key-resource", "file:x", "--tink-keyset-path", "x", "--certificate-chain-path", chain}, "--tink-key-resource"},
 		{"ntp-monitoring", nil, []string{"--ntp-monitoring", "x"}, "--ntp-monitoring is not built in yet"},
 		{"allow-custom-extensions", nil, []string{"--allow-custom-extensions"}, "--allow-custom-extensions is not built in yet"},
-		{"signer kms", nil, []string{"--timestamp-signer", "kms"}, "--timestamp-signer kms is not built in yet"},
-		{"signer tink", nil, []string{"--timestamp-signer", "tink"}, "--timestamp-signer tink is not built in yet"},
-		{"unbuilt in the file", nil, []string{"--config", config("kms.yaml", "kms-key-resource: awskms:///alias/x\n")}, "--kms-key-resource is not built in yet"},
 		{"unbuilt in the environment", map[string]string{"NTP-MONITORING": "x"}, nil, "--ntp-monitoring is not built in yet"},
 
 		{"unknown signer", nil, []string{"--timestamp-signer", "fil"}, `"fil" is not one of memory, file`},

@@ -26,7 +26,7 @@ func hangUp(t *testing.T) {
 func TestHangup(t *testing.T) {
 	key, chain, _ := identity(t, pkitest.Options{}, nil)
 	nextKey, nextChain, _ := identity(t, pkitest.Options{Key: pkitest.P384}, nil)
-	r := start(t, nil, quiet("--timestamp-signer", "file", "--file-signer-key-path", key, "--certificate-chain-path", chain)...)
+	r := start(t, nil, quiet("--timestamp-signer", "file", "--file-signer-key-path", key, "--certificate-chain-path", chain, "--announce", "0")...)
 	before := publishedChain(t, r.urls[0])
 	await := func(text string) {
 		t.Helper()

@@ -1,0 +1,196 @@
+package serve
+
+import (
+	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/clock"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+// A loader opens keys and makes authorities of them.
+type loader struct {
+	conf    *config.Config
+	opts    Options
+	clock   clock.Source
+	timeout time.Duration
+	opened  []*kms.Key // to be closed if not all goes well
+}
+
+func (l *loader) closeAll() error {
+	var all []error
+	for _, key := range l.opened {
+		all = append(all, key.Close())
+	}
+	return errors.Join(all...)
+}
+
+// open opens a key and has it sign.
+func (l *loader) open(ctx context.Context, setting string, u config.KeyURI) (*kms.Key, error) {
+	limits := l.conf.Limits
+	key, err := kms.Open(ctx, u.URI, kms.Config{
+		LookupEnv:    l.opts.LookupEnv,
+		AllowProgram: true,
+		Limits:       kms.Limits{Timeout: l.timeout, Concurrency: limits.SignConcurrency, Attempts: limits.SignAttempts},
+	})
+	if err != nil {
+		return nil, keyError(setting, err)
+	}
+	l.opened = append(l.opened, key)
+	if u.Scheme == signer.SchemeFile {
+		if err := signer.CheckMode(u.Path); errors.Is(err, signer.ErrMode) {
+			l.opts.Warn(err.Error())
+		}
+	}
+	return key, nil
+}
+
+// keyError names the setting, and repeats the hint where the program shows it.
+func keyError(setting string, err error) error {
+	hint := fault.HintOf(err)
+	err = fmt.Errorf("%s: %w", setting, err)
+	if hint == "" {
+		return err
+	}
+	return cli.Hint(err, "%s", hint)
+}
+
+// prove has a key sign. ctx bounds the whole start, this one key.
+func (l *loader) prove(ctx context.Context, setting string, key *kms.Key) error {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	if err := signer.Prove(ctx, key, l.conf.TSA.Digest.Hash); err != nil {
+		return keyError(setting, err)
+	}
+	return nil
+}
+
+// units opens the key and the standbys.
+func (l *loader) units(ctx context.Context) ([]tsa.Unit, error) {
+	t := l.conf.TSA
+	first, err := l.unit(ctx, "tsa", t.Key, t.Chain)
+	if err != nil {
+		return nil, err
+	}
+	units := []tsa.Unit{first}
+	for i, s := range t.Standby {
+		u, err := l.unit(ctx, fmt.Sprintf("tsa.standby, number %d", i+1), s.Key, s.Chain)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, u)
+	}
+	return units, nil
+}
+
+func (l *loader) unit(ctx context.Context, setting string, u config.KeyURI, file config.Path) (tsa.Unit, error) {
+	key, err := l.open(ctx, setting+".key", u)
+	if err != nil {
+		return tsa.Unit{}, err
+	}
+	var chain []*x509.Certificate
+	if u.InMemory() {
+		chain, err = developmentChain(ctx, key)
+	} else {
+		chain, err = ReadChain(ChainFile{
+			Setting: setting + ".chain", Path: string(file), Key: key.Public(),
+			EnforceIntermediateEKU: l.conf.TSA.EnforceIntermediateEKU, Warn: l.opts.Warn,
+		})
+	}
+	if err != nil {
+		return tsa.Unit{}, err
+	}
+	if err := l.prove(ctx, setting+".key", key); err != nil {
+		return tsa.Unit{}, err
+	}
+	a, err := l.authority(key, chain)
+	if err != nil {
+		return tsa.Unit{}, err
+	}
+	return Unit(key, a), nil
+}
+
+// Unit is the unit of a key that was opened.
+func Unit(key *kms.Key, a *authority.Authority) tsa.Unit {
+	return tsa.Unit{Authority: a, External: !key.InProcess(), Close: key.Close, Abandoned: key.Abandoned}
+}
+
+func (l *loader) authority(key authority.Signer, chain []*x509.Certificate) (*authority.Authority, error) {
+	t := l.conf.TSA
+	cfg := authority.Config{
+		Signer:    key,
+		Chain:     chain,
+		Clock:     l.clock,
+		Policy:    t.Policy.OID,
+		Accuracy:  time.Duration(t.Accuracy),
+		Precision: time.Duration(t.Precision),
+		Include:   t.Include.Include,
+		TSAName:   t.TSAName,
+		Digest:    t.Digest.Hash,
+	}
+	for _, p := range t.AcceptedPolicies {
+		cfg.AcceptedPolicies = append(cfg.AcceptedPolicies, p.OID)
+	}
+	for _, h := range t.Hashes {
+		cfg.Hashes = append(cfg.Hashes, h.Hash)
+	}
+	a, err := authority.New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("tsa: %w", err)
+	}
+	return a, nil
+}
+
+// defaultUnitName is the name in the certificates of stamping keys; see
+// config.Delegate.CommonName.
+const defaultUnitName = "Timestamping Unit"
+
+// delegate opens the key that certifies stamping keys.
+func (l *loader) delegate(ctx context.Context) (*tsa.Delegate, error) {
+	t := l.conf.TSA
+	key, err := l.open(ctx, "tsa.key", t.Key)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := loadChain(string(t.Chain))
+	if err != nil {
+		return nil, fmt.Errorf("tsa.chain: %w", err)
+	}
+	ca := chain[0]
+	d := &tsa.Delegate{
+		CA: key, Chain: chain, Timeout: l.timeout, Close: key.Close, Abandoned: key.Abandoned,
+		Rotate: time.Duration(t.Delegate.Rotate), Validity: time.Duration(t.Delegate.Validity),
+		Subject: pkix.Name{CommonName: t.Delegate.CommonName, Organization: ca.Subject.Organization, Country: ca.Subject.Country},
+		New: func(key *signer.Key, chain []*x509.Certificate) (*authority.Authority, error) {
+			return l.authority(key, chain)
+		},
+	}
+	if d.Subject.CommonName == "" {
+		d.Subject.CommonName = defaultUnitName
+	}
+	if t.Delegate.Organization != "" {
+		d.Subject.Organization = []string{t.Delegate.Organization}
+	}
+	if t.Delegate.Country != "" {
+		d.Subject.Country = []string{t.Delegate.Country}
+	}
+	switch {
+	case !ca.IsCA:
+		return nil, cli.Hint(fmt.Errorf("tsa.chain: %s: the first certificate, %s, is not that of a CA", t.Chain, ca.Subject),
+			"with tsa.delegate the key certifies: \"fencepost cert create --keep-ca-keys\" makes an intermediate for that")
+	case time.Until(ca.NotAfter) < d.Validity:
+		l.opts.Warn(fmt.Sprintf("tsa.delegate.validity: %v is longer than the CA %s is valid, until %s; the certificates of stamping keys end with it",
+			d.Validity, ca.Subject, ca.NotAfter.Format(time.DateOnly)))
+	}
+	return d, nil
+}
