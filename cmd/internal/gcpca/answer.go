@@ -3,6 +3,7 @@ package gcpca
 import (
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
@@ -59,6 +60,7 @@ func readCertificate(text string) (*x509.Certificate, error) {
 // drop and replace extensions without a word.
 func check(chain []*x509.Certificate, req Request) error {
 	issued := chain[0]
+	usages := purposes(issued.Extensions)
 	if key, ok := issued.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !key.Equal(req.PublicKey) {
 		return fault.New(fault.Malformed, opIssue, "%s: the certificate is for another key than the one that was sent", req.Parent)
 	}
@@ -73,9 +75,9 @@ func check(chain []*x509.Certificate, req Request) error {
 		wrong = "may not sign certificates: its key usage lacks keyCertSign"
 	case !issued.MaxPathLenZero:
 		wrong = "has no path length of 0: it would let its holder make further CAs"
-	case req.Purpose != nil && !slices.ContainsFunc(purposes(issued), req.Purpose.Equal):
+	case req.Purpose != nil && !slices.ContainsFunc(usages, req.Purpose.Equal):
 		wrong = fmt.Sprintf("lacks the extended key usage %v", req.Purpose)
-	case req.Purpose != nil && len(purposes(issued)) > 1:
+	case req.Purpose != nil && len(usages) > 1:
 		wrong = fmt.Sprintf("has other extended key usages beside %v", req.Purpose)
 	default:
 		return nil
@@ -84,10 +86,10 @@ func check(chain []*x509.Certificate, req Request) error {
 		WithHint("let the issuance policy of the pool pass CA options, key usage and extended key usage as they are asked for (passthrough extensions, no baseline values), and revoke what was issued")
 }
 
-// purposes returns the extended key usages of a certificate, those that
+// purposes returns the extended key usages among extensions, those that
 // crypto/x509 knows and those that it does not.
-func purposes(c *x509.Certificate) []asn1.ObjectIdentifier {
-	for _, e := range c.Extensions {
+func purposes(extensions []pkix.Extension) []asn1.ObjectIdentifier {
+	for _, e := range extensions {
 		if e.Id.Equal(oidExtKeyUsage) {
 			var ids []asn1.ObjectIdentifier
 			if rest, err := asn1.Unmarshal(e.Value, &ids); err == nil && len(rest) == 0 {

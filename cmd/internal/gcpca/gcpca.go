@@ -125,9 +125,9 @@ type Request struct {
 	// requests.
 	CSR []byte
 
-	// Purpose is the extended key usage that the certificate is limited to.
-	// With PublicKey it is asked for, as critical; with CSR it is what the
-	// request must have asked for. Nil means no limit.
+	// Purpose is the extended key usage that the certificate is limited to, and
+	// asked for as critical. Nil means no limit, and with CSR the one that it
+	// asks for.
 	Purpose asn1.ObjectIdentifier
 
 	// Lifetime is how long the certificate is to be valid; the service cuts it
@@ -186,6 +186,8 @@ func (req *Request) certificate() (*privatecapb.Certificate, error) {
 		return nil, errors.New("no lifetime is given")
 	case (req.PublicKey == nil) == (req.CSR == nil):
 		return nil, errors.New("either a public key or a certificate request is needed")
+	case req.CSR != nil && req.Purpose != nil:
+		return nil, errors.New("a purpose beside a certificate request, which has its own")
 	}
 	out := &privatecapb.Certificate{Lifetime: durationpb.New(req.Lifetime)}
 	if req.CSR != nil {
@@ -196,7 +198,11 @@ func (req *Request) certificate() (*privatecapb.Certificate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("certificate request: %w", err)
 		}
+		// What check compares the answer with.
 		req.PublicKey = csr.PublicKey
+		if ids := purposes(csr.Extensions); len(ids) == 1 {
+			req.Purpose = ids[0]
+		}
 		out.CertificateConfig = &privatecapb.Certificate_PemCsr{
 			PemCsr: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: req.CSR})),
 		}

@@ -2,7 +2,6 @@ package gcpca_test
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -50,24 +49,24 @@ func request(key *signer.Key) gcpca.Request {
 	}
 }
 
-// csr makes a certificate request of a CA with the extensions of this package.
-func csr(t *testing.T, key *signer.Key, extensions ...pkix.Extension) []byte {
+// csr makes a request for the certificate of an intermediate.
+func csr(t *testing.T, key *signer.Key) []byte {
 	t.Helper()
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: "Issuing CA"}, ExtraExtensions: extensions,
-	}, signer.Crypto(t.Context(), key))
+	req, err := pki.CreateRequest(pki.RequestConfig{
+		Role: pki.RoleTSA, Kind: pki.KindIntermediate,
+		Subject: pkix.Name{CommonName: "Issuing CA"}, Key: signer.Crypto(t.Context(), key),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return der
+	return req.Raw
 }
 
-// caExtensions are cA TRUE with path length 0; keyCertSign and cRLSign;
-// timeStamping.
-var caExtensions = []pkix.Extension{
-	{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 6, 1, 1, 0xff, 2, 1, 0}},
-	{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Critical: true, Value: []byte{3, 2, 1, 6}},
-	{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: []byte{0x30, 10, 6, 8, 0x2b, 6, 1, 5, 5, 7, 3, 8}},
+// byCSR makes a request of that kind.
+func byCSR(t *testing.T, key *signer.Key) func(*gcpca.Request) {
+	return func(r *gcpca.Request) {
+		r.PublicKey, r.Subject, r.Purpose, r.CSR = nil, pkix.Name{}, nil, csr(t, key)
+	}
 }
 
 func TestIssue(t *testing.T) {
@@ -83,9 +82,7 @@ func TestIssue(t *testing.T) {
 		{"by configuration", func(*gcpca.Request) {}, 2, "CN=Issuing CA,O=Example,C=DE", time.Now().Add(365 * day)},
 		{"lifetime cut to that of the CA", func(r *gcpca.Request) { r.Lifetime = 7300 * day }, 2, "CN=Issuing CA,O=Example,C=DE", ca.Root().NotAfter},
 		{"by one CA of the pool", func(r *gcpca.Request) { r.Parent.CA = gcpcafake.SubordinateCA }, 3, "CN=Issuing CA,O=Example,C=DE", time.Now().Add(365 * day)},
-		{"by request", func(r *gcpca.Request) {
-			r.PublicKey, r.Subject, r.CSR = nil, pkix.Name{}, csr(t, key, caExtensions...)
-		}, 2, "CN=Issuing CA", time.Now().Add(365 * day)},
+		{"by request", byCSR(t, key), 2, "CN=Issuing CA", time.Now().Add(365 * day)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			req := request(key)
@@ -232,6 +229,29 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestRequestAnswers: what a certificate request asks for has to come, too.
+func TestRequestAnswers(t *testing.T) {
+	for _, test := range []struct {
+		fault gcpcafake.Fault
+		text  string
+	}{
+		{gcpcafake.NoPurpose, "lacks the extended key usage 1.3.6.1.5.5.7.3.8"},
+		{gcpcafake.MorePurposes, "other extended key usages"},
+		{gcpcafake.OtherKey, "another key"},
+	} {
+		t.Run(string(test.fault), func(t *testing.T) {
+			ca := gcpcafake.New(t)
+			ca.SetFault(test.fault)
+			key := newKey(t)
+			req := request(key)
+			byCSR(t, key)(&req)
+			if _, err := gcpca.Issue(t.Context(), gcpca.Config{Options: ca.Options()}, req); err == nil || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("got %v, want %q", err, test.text)
+			}
+		})
+	}
+}
+
 // TestRetry: a service that comes back, and an answer that was lost, cost no
 // second certificate.
 func TestRetry(t *testing.T) {
@@ -310,13 +330,14 @@ func TestRequest(t *testing.T) {
 		{"no lifetime", func(r *gcpca.Request) { r.Lifetime = 0 }, "no lifetime"},
 		{"no key", func(r *gcpca.Request) { r.PublicKey = nil }, "either a public key"},
 		{"key and CSR", func(r *gcpca.Request) { r.CSR = csr(t, key) }, "either a public key"},
+		{"purpose and CSR", func(r *gcpca.Request) { byCSR(t, key)(r); r.Purpose = timeStamping }, "a purpose beside"},
 		{"unknown key", func(r *gcpca.Request) { r.PublicKey = "key" }, "public key"},
 		{"no name", func(r *gcpca.Request) { r.Subject.CommonName = "" }, "common name"},
 		{"two organizations", func(r *gcpca.Request) { r.Subject.Organization = []string{"a", "b"} }, "2 values of organization"},
 		{"attribute without a field", func(r *gcpca.Request) { r.Subject.SerialNumber = "1" }, "serial number"},
-		{"damaged CSR", func(r *gcpca.Request) { r.PublicKey, r.CSR = nil, csr(t, key)[1:] }, "certificate request"},
+		{"damaged CSR", func(r *gcpca.Request) { byCSR(t, key)(r); r.CSR = r.CSR[1:] }, "certificate request"},
 		{"CSR signed by nobody", func(r *gcpca.Request) {
-			r.PublicKey, r.CSR = nil, csr(t, key)
+			byCSR(t, key)(r)
 			r.CSR[len(r.CSR)-1] ^= 1
 		}, "certificate request"},
 	} {

@@ -117,15 +117,21 @@ func (f Fault) twist(c *x509.Certificate, pub any) (*x509.Certificate, any, erro
 	case NoPathLength:
 		c.MaxPathLen, c.MaxPathLenZero = -1, false
 	case NoPurpose:
-		c.ExtraExtensions = nil
+		c.ExtraExtensions = withoutPurpose(c.ExtraExtensions)
 	case MorePurposes:
 		value, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}, {1, 3, 6, 1, 5, 5, 7, 3, 3}})
 		if err != nil {
 			return nil, nil, err
 		}
-		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Value: value}}
+		c.ExtraExtensions = append(withoutPurpose(c.ExtraExtensions), pkix.Extension{Id: oidExtKeyUsage, Value: value})
 	}
 	return c, pub, nil
+}
+
+var oidExtKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 37}
+
+func withoutPurpose(extensions []pkix.Extension) []pkix.Extension {
+	return slices.DeleteFunc(slices.Clone(extensions), func(e pkix.Extension) bool { return e.Id.Equal(oidExtKeyUsage) })
 }
 
 // longChain is more than any reader of chains takes.
