@@ -51,12 +51,12 @@ type Evidence []RevocationEvidence
 func (e Evidence) RevocationStatus(q RevocationQuery) (RevocationStatus, error) {
 	var good *RevocationStatus // the newest
 	var revoked []RevocationStatus
-	var unknown []error
+	var unknown error
 	for _, source := range e {
 		s, err := source.RevocationStatus(q)
 		switch {
 		case err != nil:
-			unknown = append(unknown, err)
+			unknown = alsoErr(unknown, err)
 		case s.Revocation != nil:
 			revoked = append(revoked, s)
 		case good == nil || s.ThisUpdate.After(good.ThisUpdate):
@@ -77,10 +77,18 @@ func (e Evidence) RevocationStatus(q RevocationQuery) (RevocationStatus, error) 
 		return *worst, nil
 	case good != nil:
 		return *good, nil
-	case len(unknown) == 0:
+	case unknown == nil:
 		return RevocationStatus{}, errors.New("there is no evidence at all")
 	}
-	return RevocationStatus{}, errors.Join(unknown...)
+	return RevocationStatus{}, unknown
+}
+
+// alsoErr joins two errors in one line; the first may be nil.
+func alsoErr(first, second error) error {
+	if first == nil {
+		return second
+	}
+	return fmt.Errorf("%w; %w", first, second)
 }
 
 // CheckRevocation implements [RevocationChecker].

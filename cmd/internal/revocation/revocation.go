@@ -1,0 +1,326 @@
+// Package revocation finds out whether the certificates of a timestamp's chain
+// are revoked, by asking where they say that one can ask: OCSP responders (RFC
+// 6960) and revocation lists (RFC 5280, 4.2.1.13).
+//
+//	f := revocation.New(revocation.Config{Mode: revocation.Require, Cache: dir})
+//	stamp, findings, err := f.Verify(ctx, policy, func(p verify.Policy) (*verify.Timestamp, error) {
+//		return p.Token(token, imprint)
+//	})
+//
+// It only transports. What a statement is worth, package verify decides, of one
+// from the cache no less than of one just fetched, so neither the network nor
+// the cache has to be trusted: who controls them can keep news back, for as
+// long as the last statement says that it holds, and cannot make any.
+//
+// Nobody is asked before the token's signature has been verified and its chain
+// leads to a root that the policy trusts: an address in a forged token is not
+// visited. See [Fetcher] for what may be visited.
+package revocation
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fencepost-tsa/fencepost/verify"
+)
+
+// A Mode says what it means that nobody can tell whether a certificate is
+// revoked. The words are those of the command line.
+type Mode string
+
+// The modes. In each, a certificate that is revoked is.
+const (
+	// Soft accepts a certificate of which nothing is known: whoever can cut the
+	// network can hide a revocation.
+	Soft Mode = "soft"
+	// Require refuses it, with [verify.ReasonRevocationUnknown].
+	Require Mode = "require"
+)
+
+// DefaultTimeout is how long one fetch may take where [Config.Timeout] is zero.
+const DefaultTimeout = 10 * time.Second
+
+// Limits on what one verification makes us do.
+const (
+	// maxURLs bounds the addresses of one kind that are tried for one
+	// certificate. Those of public authorities have one or two.
+	maxURLs = 3
+	// maxRounds bounds the chains that are asked about: cross-certified
+	// authorities have two or three.
+	maxRounds = 8
+	// maxFetches bounds the certificates asked about at the same time.
+	maxFetches = 8
+)
+
+// Config says how to ask. The zero value accepts what is not known and keeps
+// nothing.
+type Config struct {
+	// Mode is Soft or Require. Empty means Soft.
+	Mode Mode
+	// Given is evidence at hand, which counts besides what is fetched.
+	Given verify.Evidence
+	// Cache is the directory that keeps what was fetched for the next process.
+	// It is made when there is something to keep. Empty keeps nothing.
+	Cache string
+	// Timeout is how long one fetch may take, redirects included. Zero means
+	// DefaultTimeout.
+	Timeout time.Duration
+	// UserAgent is that of the requests. Empty means that of net/http.
+	UserAgent string
+	// Proxy is that of an http.Transport. Nil means http.ProxyFromEnvironment.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Warn is told, once, what went wrong without changing the answer: that
+	// the cache cannot be written. Nil tells nobody.
+	Warn func(error)
+}
+
+// A Fetcher asks, each responder and list once in its life. It is safe for
+// concurrent use.
+//
+// It visits http and https addresses that a certificate of a trusted chain
+// names, three of a kind at most, and follows up to three redirects. The address
+// in the certificate may be inside the own network, as those of a company's CA
+// are; a redirect from outside may not lead there. Link-local addresses, where
+// clouds have their metadata, are never visited.
+type Fetcher struct {
+	cfg   Config
+	cache cache
+	warn  sync.Once
+
+	mu      sync.Mutex
+	answers map[string]*answer // by certificate and issuer
+	lists   map[string]*list   // by address
+}
+
+// New returns a Fetcher.
+func New(cfg Config) *Fetcher {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Proxy == nil {
+		cfg.Proxy = http.ProxyFromEnvironment
+	}
+	if cfg.Warn == nil {
+		cfg.Warn = func(error) {}
+	}
+	return &Fetcher{cfg: cfg, cache: cache{dir: cfg.Cache}, answers: map[string]*answer{}, lists: map[string]*list{}}
+}
+
+// A Finding is what was found out about one certificate.
+type Finding struct {
+	Certificate *x509.Certificate
+	// Status is what is known, nil when nothing is.
+	Status *verify.RevocationStatus
+	// URL is where that was fetched, "" for evidence that was given. Cached
+	// says that it was fetched on an earlier occasion.
+	URL    string
+	Cached bool
+	// Failed are the sources that gave no answer, each with its address and
+	// why. There can be some although Status is known.
+	Failed []error
+	// Err says why nothing is known, nil when something is.
+	Err error
+}
+
+// answer is what was found, with all evidence. It is not changed after done.
+type answer struct {
+	items  []item
+	failed []error
+}
+
+// An item is one statement, and where it came from.
+type item struct {
+	verify.RevocationEvidence
+	url    string
+	cached bool
+}
+
+// key is that of a question in memory.
+func key(q verify.RevocationQuery) string {
+	return string(q.Certificate.Raw) + string(q.Issuer.Raw)
+}
+
+// Verify decides by decide, which must verify one timestamp by the policy that
+// it gets, and is called again after something was fetched. p.Revocation is
+// not asked. The findings are about the certificates of the chain below the
+// root, or, where there is no chain that holds, about all that were asked about.
+//
+// The error is that of decide, or that of ctx.
+func (f *Fetcher) Verify(ctx context.Context, p verify.Policy, decide func(verify.Policy) (*verify.Timestamp, error)) (*verify.Timestamp, []Finding, error) {
+	c := &checker{fetcher: f}
+	p.Revocation = c
+	var ts *verify.Timestamp
+	var err error
+	for round := range maxRounds + 1 {
+		c.begin(round == maxRounds)
+		ts, err = decide(p)
+		missing := c.missing()
+		if len(missing) == 0 {
+			break
+		}
+		if err := f.ask(ctx, missing); err != nil {
+			return nil, nil, err
+		}
+	}
+	var findings []Finding
+	for _, q := range c.asked {
+		inChain := func(cert *x509.Certificate) bool { return cert.Equal(q.Certificate) }
+		if ts == nil || slices.ContainsFunc(ts.Chain, inChain) {
+			findings = append(findings, f.find(q))
+		}
+	}
+	return ts, findings, err
+}
+
+// A checker answers from what was fetched, and notes what was not. It serves
+// one verification.
+type checker struct {
+	fetcher *Fetcher
+	last    bool // nothing more will be fetched
+	asked   []verify.RevocationQuery
+}
+
+func (c *checker) begin(last bool) { c.asked, c.last = nil, last }
+
+// missing returns the questions that nobody was asked yet.
+func (c *checker) missing() []verify.RevocationQuery {
+	if c.last {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(c.asked), func(q verify.RevocationQuery) bool { return c.fetcher.answer(q) != nil })
+}
+
+// CheckRevocation implements [verify.RevocationChecker]. A certificate that
+// nobody was asked about yet passes for the time being; what then comes of the
+// verification is thrown away.
+func (c *checker) CheckRevocation(q verify.RevocationQuery) (*verify.Revocation, error) {
+	if !slices.ContainsFunc(c.asked, func(old verify.RevocationQuery) bool { return key(old) == key(q) }) {
+		c.asked = append(c.asked, q)
+	}
+	switch found := c.fetcher.find(q); {
+	case found.Status != nil:
+		return found.Status.Revocation, nil
+	case c.fetcher.cfg.Mode != Require, !c.last && c.fetcher.answer(q) == nil:
+		return nil, nil
+	default:
+		return nil, found.Err
+	}
+}
+
+func (f *Fetcher) answer(q verify.RevocationQuery) *answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answers[key(q)]
+}
+
+// find weighs all evidence there is.
+func (f *Fetcher) find(q verify.RevocationQuery) Finding {
+	found := Finding{Certificate: q.Certificate}
+	all := slices.Clone(f.cfg.Given)
+	a := f.answer(q)
+	if a == nil {
+		a = &answer{failed: []error{errors.New("too many chains to ask about")}}
+	}
+	for _, it := range a.items {
+		all = append(all, it)
+	}
+	found.Failed = a.failed
+	status, err := all.RevocationStatus(q)
+	if err != nil {
+		found.Err = f.why(q, a)
+		return found
+	}
+	found.Status = &status
+	for _, it := range a.items {
+		// Two statements that say the same are the same list from two places.
+		if s, err := it.RevocationStatus(q); err == nil && says(s, status) {
+			found.URL, found.Cached = it.url, it.cached
+			break
+		}
+	}
+	return found
+}
+
+func says(a, b verify.RevocationStatus) bool {
+	if (a.Revocation == nil) != (b.Revocation == nil) || a.Revocation != nil && *a.Revocation != *b.Revocation {
+		return false
+	}
+	return a.Source == b.Source && a.ThisUpdate.Equal(b.ThisUpdate) && a.NextUpdate.Equal(b.NextUpdate)
+}
+
+// why says in one line why nothing is known.
+func (f *Fetcher) why(q verify.RevocationQuery, a *answer) error {
+	var err error
+	add := func(e error) {
+		if err == nil {
+			err = e
+		} else {
+			err = fmt.Errorf("%w; %w", err, e)
+		}
+	}
+	for _, e := range a.failed {
+		add(e)
+	}
+	if len(q.Certificate.OCSPServer)+len(q.Certificate.CRLDistributionPoints) == 0 {
+		add(errors.New("it names neither an OCSP responder nor a revocation list"))
+	}
+	if len(f.cfg.Given) > 0 {
+		if _, e := f.cfg.Given.RevocationStatus(q); e != nil {
+			add(fmt.Errorf("of the lists given: %w", e))
+		}
+	}
+	return err
+}
+
+// ask fetches what there is about each certificate, and remembers it.
+func (f *Fetcher) ask(ctx context.Context, questions []verify.RevocationQuery) error {
+	group := errgroup.Group{}
+	group.SetLimit(maxFetches)
+	for _, q := range questions {
+		group.Go(func() error {
+			a := f.gather(ctx, q)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.answers[key(q)] = a
+			return nil
+		})
+	}
+	group.Wait()
+	return ctx.Err()
+}
+
+// gather asks the responders of one certificate until one knows it, then looks
+// at the lists until one does: a responder's answer is newer and smaller.
+func (f *Fetcher) gather(ctx context.Context, q verify.RevocationQuery) *answer {
+	a := &answer{}
+	for _, kind := range []struct {
+		urls []string
+		get  func(ctx context.Context, q verify.RevocationQuery, address string) ([]item, error)
+	}{
+		{q.Certificate.OCSPServer, f.ocsp},
+		{q.Certificate.CRLDistributionPoints, f.crl},
+	} {
+		for i, address := range kind.urls {
+			if i == maxURLs {
+				a.failed = append(a.failed, fmt.Errorf("%d more addresses are not tried", len(kind.urls)-maxURLs))
+				break
+			}
+			items, err := kind.get(ctx, q, address)
+			a.items = append(a.items, items...)
+			if err == nil {
+				return a
+			}
+			a.failed = append(a.failed, err)
+		}
+	}
+	return a
+}
