@@ -213,18 +213,6 @@ func either(a, valueA, b, valueB string) (name, value string, err error) {
 	return "", "", cli.Usagef("--%s and --%s are one flag with two spellings, and have different values; give one of them", a, b)
 }
 
-// keyURI reads the URI of a key that outlives this process.
-func keyURI(flag, text string) (signer.URI, error) {
-	u, err := signer.ParseURI(text)
-	switch {
-	case err != nil:
-		return signer.URI{}, cli.Usagef("--%s: %w", flag, err)
-	case u.Scheme == signer.SchemeMemory:
-		return signer.URI{}, cli.Usagef("--%s: a key in memory is gone when this command ends, and its certificate is worth nothing", flag)
-	}
-	return u, nil
-}
-
 // tinkURI makes one URI of what the namesake has in several flags.
 func (o *options) tinkURI() (signer.URI, error) {
 	for _, scheme := range []string{"gcp-kms://", "aws-kms://", "hcvault://"} {

@@ -331,6 +331,7 @@ func TestUsage(t *testing.T) {
 		{"unknown scheme of the parent", []string{"--parent-kms-resource=yubikms://a", leaf, out}, []string{"--parent-kms-resource", "yubikms"}},
 		{"unknown scheme of the leaf", []string{parent, "--leaf-kms-resource=tsa", out}, []string{"--leaf-kms-resource", "scheme"}},
 		{"key in memory", []string{parent, "--leaf-kms-resource=memory:p256", out}, []string{"--leaf-kms-resource", "memory"}},
+		{"key in a program", []string{"--parent-kms-resource=exec:/usr/bin/sign", leaf, out}, []string{"--parent-kms-resource", "program"}},
 		{"unknown scheme of the keyset's key", []string{parent, "--tink-kms-resource=azure-kms://a", keyset, out}, []string{"--tink-kms-resource", "hcvault://"}},
 		{"Vault token for Google's key", []string{parent, tinkKey, keyset, "--tink-hcvault-token-file=token", out}, []string{"--tink-hcvault-token-file", "hcvault://"}},
 		{"Vault token without a keyset", []string{parent, leaf, "--tink-hcvault-token-file=token", out}, []string{"--leaf-kms-resource", "--tink"}},
