@@ -65,6 +65,30 @@ func (k *Key) URI() signer.URI { return k.uri }
 // Public returns the public key, always the same one.
 func (k *Key) Public() crypto.PublicKey { return k.public }
 
+// Hashes returns the hashes that the key signs with, the usual one first, where
+// its service ties it to some; nil means all that fit its kind.
+func (k *Key) Hashes() []crypto.Hash {
+	if b, ok := k.backend.(interface{ Hashes() []crypto.Hash }); ok {
+		return b.Hashes()
+	}
+	return nil
+}
+
+// Note says what the URI turned out to name, where that is more than the URI
+// says: the version that is signed with, a resource behind an alias. It is ""
+// otherwise.
+func (k *Key) Note() string {
+	switch b := k.backend.(type) {
+	case interface{ Note() string }:
+		return b.Note()
+	case interface{ Resource() string }:
+		return b.Resource()
+	case interface{ Version() int }:
+		return fmt.Sprintf("version %d", b.Version())
+	}
+	return ""
+}
+
 // InProcess reports whether the private key is in the memory of this process.
 func (k *Key) InProcess() bool { return k.local }
 

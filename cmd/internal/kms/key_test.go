@@ -422,6 +422,50 @@ func TestCloseHanging(t *testing.T) {
 	})
 }
 
+// What the backend knows about its key is passed on.
+func TestDescription(t *testing.T) {
+	k := generate(t)
+	plain := &service{key: k}
+	for _, tt := range []struct {
+		name    string
+		backend signer.Signer
+		note    string
+		hashes  []crypto.Hash
+	}{
+		{"nothing", plain, "", nil},
+		{"note", struct {
+			*service
+			noted
+		}{plain, noted{}}, "the primary of 2 keys", nil},
+		{"resource and hashes", struct {
+			*service
+			pinned
+		}{plain, pinned{}}, "arn:aws:kms:k", []crypto.Hash{crypto.SHA512}},
+		{"version", struct {
+			*service
+			versioned
+		}{plain, versioned{}}, "version 3", nil},
+	} {
+		key := newKey(testURI, tt.backend, Config{})
+		if key.Note() != tt.note || !slices.Equal(key.Hashes(), tt.hashes) {
+			t.Errorf("%s: got %q, %v; want %q, %v", tt.name, key.Note(), key.Hashes(), tt.note, tt.hashes)
+		}
+	}
+}
+
+type noted struct{}
+
+func (noted) Note() string { return "the primary of 2 keys" }
+
+type pinned struct{}
+
+func (pinned) Resource() string      { return "arn:aws:kms:k" }
+func (pinned) Hashes() []crypto.Hash { return []crypto.Hash{crypto.SHA512} }
+
+type versioned struct{}
+
+func (versioned) Version() int { return 3 }
+
 // BenchmarkSign is what this package adds to a signature: beside "bare", which
 // costs nothing itself.
 func BenchmarkSign(b *testing.B) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/pkcs11"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/program"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -34,6 +35,18 @@ var backends = map[signer.Scheme]backend{
 		open: openProgram,
 		why:  "a program that signs makes its key by itself",
 	},
+	signer.SchemePKCS11: {
+		open: func(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
+			return pkcs11.Open(ctx, u, pkcs11Config(cfg))
+		},
+		create: func(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) error {
+			return pkcs11.Create(ctx, u, t, pkcs11Config(cfg))
+		},
+	},
+}
+
+func pkcs11Config(cfg Config) pkcs11.Config {
+	return pkcs11.Config{LookupEnv: cfg.LookupEnv, Sessions: cfg.Limits.complete().Concurrency}
 }
 
 // Schemes returns the schemes whose keys are opened here, in alphabetical
