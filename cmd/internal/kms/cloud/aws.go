@@ -1,0 +1,299 @@
+package cloud
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go/logging"
+	sigaws "github.com/sigstore/sigstore/pkg/signature/kms/aws"
+	"github.com/sigstore/sigstore/pkg/signature/options"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+const awsForms = "write awskms:///alias/NAME, awskms:///KEY-ID or awskms:///ARN, with HOST[:PORT] before the third slash for another endpoint"
+
+// envAWSInsecure makes Sigstore's provider accept any certificate.
+const envAWSInsecure = "AWS_TLS_INSECURE_SKIP_VERIFY"
+
+// An awsName is what a URI of AWS names.
+type awsName struct {
+	endpoint string
+	key      string // as the service takes it
+	alias    string // "alias/NAME", or "" for a name that is not an alias
+}
+
+func parseAWS(op, uri string) (awsName, error) {
+	endpoint, key, alias, err := sigaws.ParseReference(uri)
+	if err != nil {
+		return awsName{}, fault.New(fault.Malformed, op, "%s: not a key of AWS KMS", uri).WithHint(awsForms)
+	}
+	if u, err := url.Parse("https://" + endpoint); err != nil || u.Host != endpoint {
+		return awsName{}, fault.New(fault.Malformed, op, "%s: the endpoint is not a host", uri).WithHint(awsForms)
+	}
+	return awsName{endpoint, key, alias}, nil
+}
+
+// The retries of the SDK. Its own pauses grow to 20 seconds, which is longer
+// than anyone waits for a timestamp.
+const (
+	awsAttempts = 3
+	awsMaxPause = time.Second
+)
+
+// options are for the SDK, and for the provider, which loads its own
+// configuration.
+func (n awsName) options() []func(*config.LoadOptions) error {
+	opts := []func(*config.LoadOptions) error{
+		config.WithLogger(logging.Nop{}),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = awsAttempts, awsMaxPause })
+		}),
+	}
+	// A key is reached in its own region only, and its ARN says which it is.
+	if a, err := arn.Parse(n.key); err == nil && a.Region != "" {
+		opts = append(opts, config.WithRegion(a.Region))
+	}
+	return opts
+}
+
+// client returns the SDK's client, having seen that there are a region and
+// credentials: without them every call fails, and says so less plainly.
+func (n awsName) client(ctx context.Context, op, uri string, cfg Config) (*kms.Client, error) {
+	if cfg.env(envAWSInsecure) == "1" {
+		return nil, fault.New(fault.Unsupported, op, "%s: %s=1 would have the service's certificate go unchecked", uri, envAWSInsecure).
+			WithHint("unset it, and name the file with the certificate authority of the endpoint in AWS_CA_BUNDLE")
+	}
+	loaded, err := config.LoadDefaultConfig(ctx, n.options()...)
+	if err != nil {
+		return nil, fault.New(fault.Credentials, op, "%s: read the AWS configuration: %w", uri, err).
+			WithHint("correct the files that AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_CA_BUNDLE name, and the profile in AWS_PROFILE")
+	}
+	if loaded.Region == "" {
+		return nil, fault.New(fault.Malformed, op, "%s: no AWS region", uri).
+			WithHint("set AWS_REGION, or name the key by its ARN")
+	}
+	if _, err := loaded.Credentials.Retrieve(ctx); err != nil {
+		return nil, fault.New(fault.Credentials, op, "%s: no AWS credentials: %w", uri, err).WithHint(awsCredentialsHint)
+	}
+	if n.endpoint != "" {
+		loaded.BaseEndpoint = aws.String("https://" + n.endpoint)
+	}
+	return kms.NewFromConfig(loaded), nil
+}
+
+// An awsKey signs through Sigstore's provider, which was opened with the ARN.
+type awsKey struct {
+	uri      string
+	provider *sigaws.SignerVerifier
+}
+
+func openAWS(ctx context.Context, uri string, cfg Config) (*Key, error) {
+	name, err := parseAWS(opOpen, uri)
+	if err != nil {
+		return nil, err
+	}
+	client, err := name.client(ctx, opOpen, uri, cfg)
+	if err != nil {
+		return nil, err
+	}
+	described, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name.key})
+	if err != nil {
+		return nil, awsFault(opOpen, uri, err)
+	}
+	meta := described.KeyMetadata
+	if meta == nil {
+		return nil, fault.New(fault.Malformed, opOpen, "%s: the service described a key without metadata", uri)
+	}
+	hash, err := awsFit(uri, meta)
+	if err != nil {
+		return nil, err
+	}
+	resource := aws.ToString(meta.Arn)
+	pinned := "awskms://" + name.endpoint + "/" + resource
+	if sigaws.ValidReference(pinned) != nil {
+		// The provider knows the ARNs of three partitions. In the others a key
+		// ID does as well: it never means another key.
+		if pinned = "awskms://" + name.endpoint + "/" + aws.ToString(meta.KeyId); sigaws.ValidReference(pinned) != nil {
+			return nil, fault.New(fault.Malformed, opOpen, "%s: the service named the key %.100q", uri, resource)
+		}
+	}
+	// The region goes along: a pinned URI of a key ID has none.
+	provider, err := sigaws.LoadSignerVerifier(ctx, pinned, name.options()...)
+	if err != nil {
+		return nil, awsFault(opOpen, uri, err)
+	}
+	pub, err := provider.PublicKey(options.WithContext(ctx))
+	if err != nil {
+		return nil, awsFault(opOpen, uri, err)
+	}
+	if err := usable(uri, pub); err != nil {
+		return nil, err
+	}
+	if !awsMatches(pub, meta.SigningAlgorithms[0]) {
+		return nil, fault.New(fault.Malformed, opOpen, "%s: the service says %s, and sent a key of type %T", uri, meta.SigningAlgorithms[0], pub)
+	}
+	return &Key{
+		uri:      uri,
+		resource: resource,
+		public:   pub,
+		hashes:   []crypto.Hash{hash},
+		signer:   &awsKey{uri, provider},
+	}, nil
+}
+
+// awsHashes are the algorithms whose signatures this program uses.
+var awsHashes = map[types.SigningAlgorithmSpec]crypto.Hash{
+	types.SigningAlgorithmSpecRsassaPkcs1V15Sha256: crypto.SHA256,
+	types.SigningAlgorithmSpecRsassaPkcs1V15Sha384: crypto.SHA384,
+	types.SigningAlgorithmSpecRsassaPkcs1V15Sha512: crypto.SHA512,
+	types.SigningAlgorithmSpecEcdsaSha256:          crypto.SHA256,
+	types.SigningAlgorithmSpecEcdsaSha384:          crypto.SHA384,
+	types.SigningAlgorithmSpecEcdsaSha512:          crypto.SHA512,
+}
+
+func awsMatches(pub crypto.PublicKey, algorithm types.SigningAlgorithmSpec) bool {
+	switch pub.(type) {
+	case *rsa.PublicKey:
+		return strings.HasPrefix(string(algorithm), "RSASSA_")
+	case *ecdsa.PublicKey:
+		return strings.HasPrefix(string(algorithm), "ECDSA_")
+	}
+	return false
+}
+
+// awsFit returns the one hash that the provider makes signatures with, or says
+// why the key makes none that are of use.
+func awsFit(uri string, meta *types.KeyMetadata) (crypto.Hash, error) {
+	const make = "make one of the key specs ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, RSA_2048, RSA_3072, RSA_4096 with the usage SIGN_VERIFY"
+	if meta.KeyState != "" && meta.KeyState != types.KeyStateEnabled {
+		return 0, fault.New(fault.Unfit, opOpen, "%s: the key is not enabled, its state is %s", uri, meta.KeyState).
+			WithHint("%s", awsStateHint(meta.KeyState))
+	}
+	if meta.KeyUsage != types.KeyUsageTypeSignVerify || len(meta.SigningAlgorithms) == 0 {
+		return 0, fault.New(fault.Unfit, opOpen, "%s: the key is for %s (%s), not for signing", uri, meta.KeyUsage, meta.KeySpec).WithHint(make)
+	}
+	first := meta.SigningAlgorithms[0]
+	hash, ok := awsHashes[first]
+	switch {
+	case ok:
+		return hash, nil
+	case strings.HasPrefix(string(first), "RSASSA_PSS_"):
+		return 0, fault.New(fault.Unfit, opOpen, "%s: the first algorithm of the key is %s: RSA-PSS only", uri, first).
+			WithHint("RSA signatures in timestamps are PKCS #1 v1.5; make a key of the key spec ECC_NIST_P256, which every client accepts")
+	}
+	return 0, fault.New(fault.Unfit, opOpen, "%s: a key of the key spec %s signs with %s, which this program does not use", uri, meta.KeySpec, first).WithHint(make)
+}
+
+func awsStateHint(state types.KeyState) string {
+	switch state {
+	case types.KeyStateDisabled:
+		return "enable it: aws kms enable-key"
+	case types.KeyStatePendingDeletion, types.KeyStatePendingReplicaDeletion:
+		return "keep it, aws kms cancel-key-deletion and aws kms enable-key, or name another key"
+	}
+	return "wait until the key is enabled, or name another key"
+}
+
+// usable refuses the public keys that timestamps are not signed with.
+func usable(uri string, pub crypto.PublicKey) error {
+	if _, err := signer.HashFor(pub); err != nil {
+		return fault.New(fault.Unfit, opOpen, "%s: %w", uri, err)
+	}
+	return nil
+}
+
+func (k *awsKey) sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	signature, err := k.provider.SignMessage(nil, options.WithContext(ctx), options.WithDigest(digest), options.WithCryptoSignerOpts(opts))
+	if err != nil {
+		return nil, awsFault(opSign, k.uri, err)
+	}
+	return signature, nil
+}
+
+// close has nothing to do: the connections are the provider's, and end when
+// they have been idle for 90 seconds.
+func (k *awsKey) close() error { return nil }
+
+// awsSpecs are the key types that can be made; Ed25519 is not among them,
+// because the provider does not sign with it.
+var awsSpecs = map[signer.KeyType]types.KeySpec{
+	signer.P256:    types.KeySpecEccNistP256,
+	signer.P384:    types.KeySpecEccNistP384,
+	signer.P521:    types.KeySpecEccNistP521,
+	signer.RSA2048: types.KeySpecRsa2048,
+	signer.RSA3072: types.KeySpecRsa3072,
+	signer.RSA4096: types.KeySpecRsa4096,
+}
+
+// awsDeletionDays is how long a key whose alias could not be made waits for
+// its deletion: the least that AWS takes.
+const awsDeletionDays = 7
+
+func createAWS(ctx context.Context, uri string, t signer.KeyType, cfg Config) error {
+	name, err := parseAWS(opCreate, uri)
+	if err != nil {
+		return err
+	}
+	if name.alias == "" {
+		return fault.New(fault.Unsupported, opCreate, "%s: AWS chooses the ID of a new key, only its alias can be chosen", uri).
+			WithHint("write awskms:///alias/NAME")
+	}
+	spec, ok := awsSpecs[t]
+	if !ok {
+		return fault.New(fault.Unsupported, opCreate, "%s: AWS keys of the type %s are not made here", uri, t).
+			WithHint("choose p256, p384, p521, rsa2048, rsa3072 or rsa4096")
+	}
+	client, err := name.client(ctx, opCreate, uri, cfg)
+	if err != nil {
+		return err
+	}
+	_, err = client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name.key})
+	if err == nil {
+		return existsAlready(uri)
+	}
+	if _, notFound := errors.AsType[*types.NotFoundException](err); !notFound {
+		return awsFault(opCreate, uri, err)
+	}
+	made, err := client.CreateKey(ctx, &kms.CreateKeyInput{
+		KeySpec:     spec,
+		KeyUsage:    types.KeyUsageTypeSignVerify,
+		Description: aws.String("timestamping key"),
+	})
+	if err != nil {
+		return awsFault(opCreate, uri, err)
+	}
+	if made.KeyMetadata == nil || aws.ToString(made.KeyMetadata.KeyId) == "" {
+		return fault.New(fault.Malformed, opCreate, "%s: the service made a key and did not name it", uri)
+	}
+	if _, err := client.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: &name.alias, TargetKeyId: made.KeyMetadata.KeyId}); err != nil {
+		// A key without a name costs money, and nobody looks for it.
+		_, undo := client.ScheduleKeyDeletion(context.WithoutCancel(ctx), &kms.ScheduleKeyDeletionInput{
+			KeyId: made.KeyMetadata.KeyId, PendingWindowInDays: aws.Int32(awsDeletionDays)})
+		f := awsFault(opCreate, uri, err)
+		if undo != nil {
+			f.Hint += "; and delete the key " + aws.ToString(made.KeyMetadata.Arn) + ", which was made without an alias"
+			f.Hint = strings.TrimPrefix(f.Hint, "; and ")
+		}
+		return f
+	}
+	return nil
+}
+
+func existsAlready(uri string) *fault.Error {
+	return fault.New(fault.Unfit, opCreate, "%s: exists already", uri).
+		WithHint("use it as it is, or choose another name: a key is never replaced")
+}

@@ -1,0 +1,307 @@
+// Package cloud signs with keys in the key management services of AWS, Google
+// and Microsoft.
+//
+//	awskms:///alias/tsa                       a key ID, key ARN, alias or alias ARN;
+//	awskms://HOST[:PORT]/alias/tsa            at another endpoint, always over TLS
+//	gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K[/cryptoKeyVersions/V]
+//	azurekms://VAULT.vault.azure.net/KEY[/VERSION]
+//
+// [Open] finds the key, [Key.Sign] signs digests with it, [Create] makes one.
+// Who may use the key is decided by the service from the credentials that its
+// own SDK finds in its own places: the variables AWS_*, GOOGLE_* and AZURE_*,
+// profiles, the identity of the machine.
+//
+// # One key
+//
+// A key in a cloud is a name for a series of keys: an alias is pointed at
+// another key, a rotation adds a version. A certificate is for one of them.
+// Open therefore finds out which one the name means at that moment (the ARN,
+// the newest enabled version), and the Key signs with that one, whatever
+// happens to the name. [Key.Resource] says which.
+//
+// # Whose code signs
+//
+// AWS and Google keys sign through Sigstore's providers, so that what works
+// there works here. They are called by name: the registry of those providers
+// runs a program found in PATH for a scheme that it does not know. What the
+// providers do not do is done here with the official SDKs: finding the version
+// (numerically the highest; as text, 9 comes after 10), creating keys, closing
+// connections.
+//
+//   - AWS: the provider signs with the first of the algorithms that the key
+//     offers, whatever hash is asked for. Every other hash is refused here. It
+//     reads the key's metadata again every five minutes, which costs two calls
+//     within a signature.
+//   - Google: a key version has one algorithm, hence one hash.
+//   - Azure: the provider ties SHA-384 to RSA keys of 3072 bits and SHA-512 to
+//     those of 4096, so that neither could make the RSA signatures with SHA-256
+//     that everyone accepts. It also panics on answers that lack a field. Azure
+//     keys therefore sign through the official SDK alone, with any hash for RSA
+//     and with the hash of its curve for ECDSA.
+//
+// # Trust
+//
+// What the services answer is read as hostile: versions, public keys and
+// signatures are checked for their form, and a panic in an SDK is an error.
+// Whether a signature is one is not checked here; whoever releases it does
+// that. The Sigstore provider for AWS stops checking the service's certificate
+// when AWS_TLS_INSECURE_SKIP_VERIFY is 1; no key is opened then.
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"google.golang.org/api/option"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+// Config is what opening a key takes besides its URI.
+type Config struct {
+	// LookupEnv finds the variables that are read here and not by an SDK:
+	// AZURE_ENVIRONMENT and AWS_TLS_INSECURE_SKIP_VERIFY. Nil: there are none.
+	LookupEnv func(string) (string, bool)
+
+	// GoogleOptions go to Google's client. There is no variable that sends it
+	// elsewhere, so that tests need them; programs leave them nil.
+	GoogleOptions []option.ClientOption
+
+	// AzureCredential is who asks Azure. Nil: whoever azidentity finds (the
+	// variables AZURE_*, workload and managed identities, the Azure CLI).
+	// Programs leave it nil.
+	AzureCredential azcore.TokenCredential
+
+	// AzureTransport carries the requests to Azure, such as an *http.Client.
+	// Nil: the SDK's own. Programs leave it nil.
+	AzureTransport policy.Transporter
+}
+
+func (c Config) env(name string) string {
+	if c.LookupEnv == nil {
+		return ""
+	}
+	value, _ := c.LookupEnv(name)
+	return value
+}
+
+// The operations, as faults name them.
+const (
+	opOpen   = "open key"
+	opSign   = "sign"
+	opCreate = "create key"
+)
+
+// A Key is one version of one key in a service. Its methods may be called from
+// several goroutines at once.
+type Key struct {
+	uri      string
+	resource string
+	public   crypto.PublicKey
+	hashes   []crypto.Hash
+	// pss says that the service makes PSS signatures with this key as well.
+	pss    bool
+	signer service
+	closed atomic.Bool
+}
+
+// A service signs with a key that it was opened for.
+type service interface {
+	// sign gets only what the key can do. It may keep digest.
+	sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error)
+	close() error
+}
+
+var (
+	_ signer.Signer = (*Key)(nil)
+	_ io.Closer     = (*Key)(nil)
+)
+
+// Open opens the key that a URI of the schemes awskms, gcpkms and azurekms
+// names. It asks the service for the public key, and has nothing signed; ctx
+// bounds that. Errors are of the type [*fault.Error].
+func Open(ctx context.Context, u signer.URI, cfg Config) (key *Key, err error) {
+	uri := u.String()
+	defer func() { err = settle(ctx, opOpen, uri, err) }()
+	defer recoverAs(&err, opOpen, uri)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	switch u.Scheme {
+	case signer.SchemeAWSKMS:
+		return openAWS(ctx, uri, cfg)
+	case signer.SchemeGCPKMS:
+		return openGCP(ctx, uri, cfg)
+	case signer.SchemeAzureKMS:
+		return openAzure(ctx, uri, cfg)
+	}
+	return nil, otherScheme(opOpen, u)
+}
+
+// Create makes a key of a type under the name in the URI, enabled and for
+// signing. It refuses a name that is taken, with [fault.Unfit], and never
+// replaces a key or adds a version to one. With AWS the name must be an alias;
+// with Google the key ring is made if there is none. Errors are of the type
+// [*fault.Error].
+func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) (err error) {
+	uri := u.String()
+	defer func() { err = settle(ctx, opCreate, uri, err) }()
+	defer recoverAs(&err, opCreate, uri)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	switch u.Scheme {
+	case signer.SchemeAWSKMS:
+		return createAWS(ctx, uri, t, cfg)
+	case signer.SchemeGCPKMS:
+		return createGCP(ctx, uri, t, cfg)
+	case signer.SchemeAzureKMS:
+		return createAzure(ctx, uri, t, cfg)
+	}
+	return otherScheme(opCreate, u)
+}
+
+func otherScheme(op string, u signer.URI) error {
+	return fault.New(fault.Unsupported, op, "a key of the scheme %.20q is in none of the services awskms, gcpkms and azurekms", string(u.Scheme))
+}
+
+// Public returns the public key, as it was when the key was opened.
+func (k *Key) Public() crypto.PublicKey { return k.public }
+
+// Resource names the key version that signs, in the words of the service: a
+// key ARN, a resource name of Google, a key identifier of Azure.
+func (k *Key) Resource() string { return k.resource }
+
+// Hashes returns the hashes that Sign takes, the usual one first.
+func (k *Key) Hashes() []crypto.Hash { return slices.Clone(k.hashes) }
+
+// HonoursContext says that Sign returns when its context is done, without
+// leaving a call behind. It does, with all three services.
+func (k *Key) HonoursContext() bool { return true }
+
+// Close ends the connections of the key. Later signatures fail.
+func (k *Key) Close() error {
+	if k.closed.Swap(true) {
+		return nil
+	}
+	return k.signer.close()
+}
+
+// Sign implements [signer.Signer] with one call of the service. Hashes that
+// are not among [Key.Hashes] are refused as [fault.Unfit], PSS where the
+// service or its provider cannot as [fault.Unsupported]. A signature that
+// comes back is well formed; it is not verified.
+func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (signature []byte, err error) {
+	defer func() {
+		if err = settle(ctx, opSign, k.uri, err); err != nil {
+			signature = nil
+		}
+	}()
+	defer recoverAs(&err, opSign, k.uri)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if k.closed.Load() {
+		return nil, fault.New(fault.Unsupported, opSign, "%s: the key was closed", k.uri)
+	}
+	if err := signer.CheckDigest(k.public, digest, opts); err != nil {
+		return nil, fault.New(fault.Unfit, opSign, "%s: %w", k.uri, err)
+	}
+	if err := k.fit(opts); err != nil {
+		return nil, err
+	}
+	// The SDKs may still hold the digest after a call that was given up.
+	signature, err = k.signer.sign(ctx, bytes.Clone(digest), opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkForm(k.public, signature); err != nil {
+		return nil, fault.New(fault.Malformed, opSign, "%s: %w", k.uri, err)
+	}
+	return signature, nil
+}
+
+// fit refuses what this key does not do.
+func (k *Key) fit(opts crypto.SignerOpts) error {
+	pss, isPSS := opts.(*rsa.PSSOptions)
+	if isPSS && !k.pss {
+		return fault.New(fault.Unsupported, opSign, "%s: RSA-PSS signatures are not made with this key", k.uri).
+			WithHint("timestamps are signed with RSA PKCS #1 v1.5; nothing needs PSS")
+	}
+	hash := opts.HashFunc()
+	if isPSS && pss.SaltLength != rsa.PSSSaltLengthAuto && pss.SaltLength != rsa.PSSSaltLengthEqualsHash && pss.SaltLength != hash.Size() {
+		return fault.New(fault.Unsupported, opSign, "%s: a PSS salt of %d bytes; the service's is as long as the hash", k.uri, pss.SaltLength)
+	}
+	if !slices.Contains(k.hashes, hash) {
+		return fault.New(fault.Unfit, opSign, "%s: the key signs with %s, not with %v", k.uri, hashNames(k.hashes), hash).
+			WithHint("ask for %s, or make a key that signs with %v", hashNames(k.hashes), hash)
+	}
+	return nil
+}
+
+func hashNames(hashes []crypto.Hash) string {
+	names := make([]string, len(hashes))
+	for i, h := range hashes {
+		names[i] = h.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// settle gives err its final form: the context's error where the context
+// ended, a fault in any case.
+func settle(ctx context.Context, op, uri string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ended := ctx.Err(); ended != nil {
+		f := fault.New(fault.Unreachable, op, "%s: no answer in time: %w", uri, ended)
+		if why := reason(err); !strings.HasSuffix(why, ended.Error()) {
+			f = fault.New(fault.Unreachable, op, "%s: no answer in time: %w (%s)", uri, ended, why)
+		}
+		return f.WithHint("see whether the service answers, and the way to it; nothing has to be changed here if it comes back")
+	}
+	if fault.KindOf(err) == "" {
+		return fault.New(fault.Unreachable, op, "%s: %w", uri, err)
+	}
+	return err
+}
+
+// reason is what a fault says, without the operation and the key that are said
+// already.
+func reason(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		err = f.Err
+	}
+	_, after, ok := strings.Cut(err.Error(), ": ")
+	if !ok {
+		return err.Error()
+	}
+	return after
+}
+
+// recoverAs turns a panic into a fault: the SDKs and providers follow pointers
+// and indices of answers that they have not looked at.
+func recoverAs(err *error, op, uri string) {
+	if p := recover(); p != nil {
+		*err = fault.New(fault.Malformed, op, "%s: the service's client could not read the answer: %v", uri, p)
+	}
+}
+
+// A said error says in few words what its cause says in many.
+type said struct {
+	text  string
+	cause error
+}
+
+func (e *said) Error() string { return e.text }
+func (e *said) Unwrap() error { return e.cause }
