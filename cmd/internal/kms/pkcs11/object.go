@@ -10,17 +10,18 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
+	"strings"
 
 	p11 "github.com/miekg/pkcs11"
 	"golang.org/x/crypto/cryptobyte"
 	cryptobyteasn1 "golang.org/x/crypto/cryptobyte/asn1"
-
-	"encoding/asn1"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/signer"
@@ -81,6 +82,8 @@ func (m *module) privateKeys(s p11.SessionHandle, t token, u URI) ([]object, err
 		}
 		found[i] = object{m, s, h, t, string(label), id}
 	}
+	// Modules list in no order; messages do.
+	slices.SortFunc(found, func(a, b object) int { return strings.Compare(a.short(), b.short()) })
 	return found, nil
 }
 
