@@ -35,8 +35,10 @@
 package kms
 
 import (
+	"crypto"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/cloud"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
 
@@ -51,6 +53,17 @@ type Config struct {
 	// AllowProgram lets exec URIs start their program. False refuses them: a
 	// configuration file may name a program, a command line or a request may not.
 	AllowProgram bool
+	// Want is the public key of the certificate that the key is for. Of a Vault
+	// key the version that has it is opened, after a rotation too. That the key
+	// is the wanted one is for the caller to check. Nil: the latest version.
+	Want crypto.PublicKey
+	// Report is told, by a goroutine of the key, what will keep it from signing
+	// if nobody acts, such as a Vault token that cannot be renewed. Nil: nobody
+	// is.
+	Report func(error)
+	// Cloud is what tests give to the services' libraries; programs leave it
+	// zero. Its LookupEnv is not used.
+	Cloud cloud.Config
 	// Limits are those of keys outside the process.
 	Limits Limits
 	// Observe is told of each attempt to sign outside the process. It is called

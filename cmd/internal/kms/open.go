@@ -6,9 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/cloud"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/pkcs11"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/program"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/vault"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
 
@@ -35,6 +37,11 @@ var backends = map[signer.Scheme]backend{
 		open: openProgram,
 		why:  "a program that signs makes its key by itself",
 	},
+	signer.SchemeAWSKMS:     {open: openCloud, create: createCloud},
+	signer.SchemeGCPKMS:     {open: openCloud, create: createCloud},
+	signer.SchemeAzureKMS:   {open: openCloud, create: createCloud},
+	signer.SchemeHashiVault: {open: openVault, create: createVault},
+	signer.SchemeOpenBao:    {open: openVault, create: createVault},
 	signer.SchemePKCS11: {
 		open: func(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
 			return pkcs11.Open(ctx, u, pkcs11Config(cfg))
@@ -43,6 +50,32 @@ var backends = map[signer.Scheme]backend{
 			return pkcs11.Create(ctx, u, t, pkcs11Config(cfg))
 		},
 	},
+}
+
+func openCloud(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
+	return cloud.Open(ctx, u, cloudConfig(cfg))
+}
+
+func createCloud(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) error {
+	return cloud.Create(ctx, u, t, cloudConfig(cfg))
+}
+
+func cloudConfig(cfg Config) cloud.Config {
+	c := cfg.Cloud
+	c.LookupEnv = cfg.LookupEnv
+	return c
+}
+
+func openVault(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
+	return vault.Open(ctx, u, vaultConfig(cfg))
+}
+
+func createVault(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) error {
+	return vault.Create(ctx, u, t, vaultConfig(cfg))
+}
+
+func vaultConfig(cfg Config) vault.Config {
+	return vault.Config{LookupEnv: cfg.LookupEnv, Want: cfg.Want, Report: cfg.Report}
 }
 
 func pkcs11Config(cfg Config) pkcs11.Config {
