@@ -55,7 +55,7 @@ func (c *Connection) Client(env *cli.Env, trust *verify.Policy) (*tsphttp.Client
 		Trust:     trust,
 		Timeout:   c.Timeout,
 		Retries:   c.Retries,
-		UserAgent: fmt.Sprintf("%s/%s (%s; %s)", env.Program, cli.ReadBuild().Version, runtime.GOOS, runtime.GOARCH),
+		UserAgent: userAgent(env),
 	}
 	switch {
 	case len(c.URLs) == 0:
@@ -89,6 +89,11 @@ func (c *Connection) Client(env *cli.Env, trust *verify.Policy) (*tsphttp.Client
 		return nil, &cli.Error{Usage: true, Err: err}
 	}
 	return client, nil
+}
+
+// userAgent is how this program calls itself.
+func userAgent(env *cli.Env) string {
+	return fmt.Sprintf("%s/%s (%s; %s)", env.Program, cli.ReadBuild().Version, runtime.GOOS, runtime.GOARCH)
 }
 
 func (c *Connection) tls(env *cli.Env) (*tls.Config, error) {

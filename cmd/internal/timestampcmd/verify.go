@@ -1,6 +1,7 @@
 package timestampcmd
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,11 +18,12 @@ import (
 
 // verifyOptions are the flags of "timestamp verify".
 type verifyOptions struct {
-	trust     Trust
-	timestamp string
-	digest    string
-	request   string
-	nonce     string
+	trust      Trust
+	revocation revocationOptions
+	timestamp  string
+	digest     string
+	request    string
+	nonce      string
 }
 
 // verifyJSON is the answer of "timestamp verify --json".
@@ -50,6 +52,10 @@ type verifiedJSON struct {
 	Policy   string     `json:"policy,omitempty"`
 	Serial   string     `json:"serialNumber,omitempty"`
 	Signer   string     `json:"signer,omitempty"`
+
+	// Revocation is there with --revocation: the certificates that were asked
+	// about, the signer's first.
+	Revocation []revocationJSON `json:"revocation,omitempty"`
 }
 
 func newVerify(env *cli.Env) *cobra.Command {
@@ -64,17 +70,20 @@ another. With --digest no FILE is needed. "-" is standard input.
 
 The authority's certificate must lead to a root that you name, at the time of
 the timestamp; that it has expired since does not matter. Revocation is checked
-against the lists that you name with --crl, and not otherwise.
+against the lists that you name with --crl, with --revocation also by asking
+whom the certificates name, and not otherwise.
 
-Exit status: 0 all verify, 1 one does not, 2 one could not be checked.`,
+Exit status: 0 all verify, 1 one does not, 2 one could not be checked, or
+--revocation require is given and nobody could tell.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if err := refuseEmpty(cmd, files); err != nil {
 				return err
 			}
-			return o.run(env, files)
+			return o.run(cmd.Context(), env, files)
 		},
 	}
 	o.trust.flags(cmd)
+	o.revocation.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.timestamp, "timestamp", "", "the `file` with the response or token")
 	f.StringVar(&o.digest, "digest", "", "verify this digest in `hexadecimal` instead of a file")
@@ -84,7 +93,7 @@ Exit status: 0 all verify, 1 one does not, 2 one could not be checked.`,
 	return cmd
 }
 
-func (o *verifyOptions) run(env *cli.Env, files []string) error {
+func (o *verifyOptions) run(ctx context.Context, env *cli.Env, files []string) error {
 	switch {
 	case o.digest != "" && len(files) > 0:
 		return cli.Usagef("--digest takes the place of a file, %s given", cli.Plural(len(files), "file"))
@@ -106,6 +115,21 @@ func (o *verifyOptions) run(env *cli.Env, files []string) error {
 			return cli.Usagef("--nonce: %v", err)
 		}
 	}
+	fetcher, err := o.revocation.fetcher(env, policy)
+	if err != nil {
+		return err
+	}
+	// judge verifies one token, and asks about its certificates.
+	judge := func(v *verifiedJSON, token *tsp.Token, imprint tsp.Imprint) (*verify.Timestamp, error) {
+		if fetcher == nil {
+			return policy.Token(token, imprint)
+		}
+		ts, findings, err := fetcher.Verify(ctx, policy, func(p verify.Policy) (*verify.Timestamp, error) {
+			return p.Token(token, imprint)
+		})
+		v.Revocation = describe(findings)
+		return ts, err
+	}
 	if len(files) == 0 {
 		files = []string{""}
 	}
@@ -114,7 +138,10 @@ func (o *verifyOptions) run(env *cli.Env, files []string) error {
 	progress := env.Progress("verifying", int64(len(files)))
 	defer progress.End()
 	for _, file := range files {
-		v, ts, err := o.one(env, policy, file)
+		v, ts, err := o.one(env, judge, file)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		progress.Add(1)
 		if err == nil {
 			v.fill(ts)
@@ -125,6 +152,9 @@ func (o *verifyOptions) run(env *cli.Env, files []string) error {
 			if e := (*verify.Error)(nil); errors.As(err, &e) {
 				reason, code = *e, cli.No
 			}
+			if fetcher != nil && couldNotTell(err) {
+				code = cli.Unknown
+			}
 			v.Reason = string(reason.Reason)
 			status.add(code)
 		}
@@ -132,6 +162,11 @@ func (o *verifyOptions) run(env *cli.Env, files []string) error {
 		if !env.JSON {
 			if err := env.Answer("%s", v.line()); err != nil {
 				return err
+			}
+			for _, r := range v.Revocation {
+				if err := env.Answer("%s", r.line()); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -144,8 +179,11 @@ func (o *verifyOptions) run(env *cli.Env, files []string) error {
 	return cli.Silently(status.code)
 }
 
-// one verifies the timestamp of one file, "" for none.
-func (o *verifyOptions) one(env *cli.Env, policy verify.Policy, file string) (verifiedJSON, *verify.Timestamp, error) {
+// A judge decides about one token, and notes in the verdict how.
+type judge func(*verifiedJSON, *tsp.Token, tsp.Imprint) (*verify.Timestamp, error)
+
+// one has judge verify the timestamp of one file, "" for none.
+func (o *verifyOptions) one(env *cli.Env, judge judge, file string) (verifiedJSON, *verify.Timestamp, error) {
 	v := verifiedJSON{File: file, Timestamp: o.timestamp}
 	if v.Timestamp == "" {
 		v.Timestamp = besides(file)
@@ -185,7 +223,7 @@ func (o *verifyOptions) one(env *cli.Env, policy verify.Policy, file string) (ve
 			return v, nil, err
 		}
 	}
-	ts, err := policy.Token(token, imprint)
+	ts, err := judge(&v, token, imprint)
 	return v, ts, err
 }
 
