@@ -107,7 +107,6 @@ func written(t *testing.T, query string) string {
 
 func TestOpen(t *testing.T) {
 	path := written(t, "")
-	program := signer.URI{Scheme: signer.SchemeExec, Path: executable(t), Args: []string{programName, path}}
 	for _, tt := range []struct {
 		name  string
 		uri   signer.URI
@@ -115,27 +114,28 @@ func TestOpen(t *testing.T) {
 	}{
 		{"file", file(t, path, ""), true},
 		{"memory", parse(t, "memory:p384"), true},
-		{"program", program, false},
+		{"program", signer.URI{Scheme: signer.SchemeExec, Path: executable(t), Args: []string{programName, path}}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			signertest.Run(t, func(t *testing.T) signer.Signer {
-				k, err := kms.Open(t.Context(), tt.uri, kms.Config{LookupEnv: lookup, AllowProgram: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() {
-					if err := k.Close(); err != nil {
-						t.Error(err)
-					}
-				})
-				if k.InProcess() != tt.local {
-					t.Errorf("InProcess() = %v", k.InProcess())
-				}
-				if got, want := k.URI().String(), tt.uri.String(); got != want {
-					t.Errorf("URI() = %s; want %s", got, want)
-				}
-				return k
-			})
+			k, err := kms.Open(t.Context(), tt.uri, kms.Config{LookupEnv: lookup, AllowProgram: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if k.InProcess() != tt.local {
+				t.Errorf("InProcess() = %v", k.InProcess())
+			}
+			if got, want := k.URI().String(), tt.uri.String(); got != want {
+				t.Errorf("URI() = %s; want %s", got, want)
+			}
+			if err := signer.Prove(t.Context(), k, 0); err != nil {
+				t.Error(err)
+			}
+			if tt.local { // a program is held to it in a package of its own
+				signertest.Run(t, func(*testing.T) signer.Signer { return k })
+			}
+			if err := k.Close(); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
