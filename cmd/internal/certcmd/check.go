@@ -21,6 +21,7 @@ type checkOptions struct {
 	key        string
 	at         string
 	enforceEKU bool
+	explain    bool
 }
 
 // checkJSON is the answer of "cert check --json".
@@ -35,7 +36,22 @@ type checkJSON struct {
 	KeyChecked   bool                  `json:"keyChecked"`
 	Certificates []inspect.Certificate `json:"certificates"`
 	Findings     []pki.Finding         `json:"findings"`
+	// Rules are all rules for the role with what came of each, with --explain.
+	Rules []ruleJSON `json:"rules,omitempty"`
 }
+
+// ruleJSON is a rule and what came of it: "holds", the severity of the gravest
+// finding, or "not applied" where there was nothing to apply it to.
+type ruleJSON struct {
+	pki.RuleInfo
+	Outcome string `json:"outcome"`
+}
+
+// The outcomes that are not a severity.
+const (
+	outcomeHolds      = "holds"
+	outcomeNotApplied = "not applied"
+)
 
 func newCheck(env *cli.Env) *cobra.Command {
 	var o checkOptions
@@ -44,8 +60,9 @@ func newCheck(env *cli.Env) *cobra.Command {
 		Short: "Say what is wrong with a certificate chain",
 		Long: `Say what is wrong with a certificate chain, rule by rule: what breaks a standard
 (error), what a verifier in wide use refuses though the standards allow it
-(warning), and what is worth knowing (note). Each finding names its certificate
-and the clause. "-" is standard input.
+(warning), and what is worth knowing (note). Each finding names its certificate,
+the rule and the clause, and errors and warnings say what to do. --explain shows
+the rules that hold as well. "-" is standard input.
 
 Whether the root is to be trusted is not decided here, and nobody is asked about
 revocation.
@@ -53,6 +70,7 @@ revocation.
 Exit status: 0 no error was found, 1 the chain is not fit, 2 it could not be
 looked at.`,
 		Example: `  fencepost cert check chain.pem --key file:key.pem
+  fencepost cert check chain.pem --role ca --key gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k --explain
   fencepost cert check chain.pem --at 2030-01-01T00:00:00Z --json`,
 		Args: func(_ *cobra.Command, files []string) error {
 			if len(files) != 1 {
@@ -60,12 +78,13 @@ looked at.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, env, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return hinted(o.run(cmd, env, args[0])) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.role, "role", string(pki.RoleTSA), "what the chain is for: tsa, a timestamp authority")
+	f.StringVar(&o.role, "role", string(pki.RoleTSA), roleHelp)
 	f.StringVar(&o.key, "key", "", "the `URI` of the key that the first certificate must be for, such as file:key.pem")
 	f.StringVar(&o.at, "at", "", "the `time` at which the chain must be valid, as 2030-01-31 or RFC 3339 (default now)")
+	f.BoolVar(&o.explain, "explain", false, "show every rule for the role, and whether it holds")
 	f.BoolVar(&o.enforceEKU, "enforce-intermediate-eku", false, "demand that intermediates are limited to the role, as Sigstore's timestamp server does")
 	return cmd
 }
@@ -77,7 +96,7 @@ func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error 
 		return err
 	}
 	if o.at != "" {
-		if opts.Time, err = parseTime(o.at); err != nil {
+		if opts.Time, err = parseTime("at", o.at); err != nil {
 			return err
 		}
 	}
@@ -90,6 +109,7 @@ func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error 
 		if err != nil {
 			return err
 		}
+		defer key.Close() // it signs nothing
 		opts.PublicKey = key.Public()
 	}
 	chain, err := pki.ParseChain(data)
@@ -102,6 +122,9 @@ func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error 
 		Fit: report.Err() == nil, KeyChecked: opts.PublicKey != nil,
 		Certificates: inspect.DescribeChain(chain), Findings: report.Findings,
 	}
+	if o.explain {
+		answer.Rules = outcomes(report, opts.Role)
+	}
 	if env.JSON {
 		err = env.WriteJSON(answer)
 	} else {
@@ -113,25 +136,49 @@ func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error 
 	return err
 }
 
+// outcomes says what came of each rule.
+func outcomes(report pki.Report, role pki.Role) []ruleJSON {
+	var out []ruleJSON
+	for _, info := range pki.Rules(role) {
+		r := ruleJSON{info, outcomeNotApplied}
+		if report.Applied(info.Rule) {
+			r.Outcome = outcomeHolds
+		}
+		worst := pki.Severity(0)
+		for _, f := range report.Findings {
+			if f.Rule == info.Rule && f.Severity > worst {
+				worst = f.Severity
+				r.Outcome = f.Severity.String()
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
 // place names the place of certificate i of a chain.
-func place(i int, c inspect.Certificate) string {
+func place(role pki.Role, i int, c inspect.Certificate) string {
 	switch {
-	case i == 0:
-		return "leaf"
+	case i < 0:
+		return "chain"
 	case c.Subject == c.Issuer:
 		return "root"
+	case i == 0 && role == pki.RoleCA:
+		return "issuing CA"
+	case i == 0:
+		return "leaf"
 	}
 	return "intermediate"
 }
 
 // parseTime takes a day, which begins at midnight UTC, or a moment.
-func parseTime(text string) (time.Time, error) {
+func parseTime(flag, text string) (time.Time, error) {
 	if t, err := time.Parse(time.DateOnly, text); err == nil {
 		return t, nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, cli.Usagef("--at %q is neither a day such as 2030-01-31 nor a time such as 2030-01-31T12:00:00Z", text)
+		return t, cli.Usagef("--%s %q is neither a day such as 2030-01-31 nor a time such as 2030-01-31T12:00:00Z", flag, text)
 	}
 	return t, nil
 }
@@ -140,11 +187,17 @@ func parseTime(text string) (time.Time, error) {
 func (a *checkJSON) write(env *cli.Env) error {
 	root := &inspect.Node{Text: fmt.Sprintf("%s: chain for %s of %s", a.File, a.Role, cli.Plural(len(a.Certificates), "certificate"))}
 	for i, c := range a.Certificates {
-		n := root.Add(fmt.Sprintf("%d %s: %s", i+1, place(i, c), c.Subject))
+		n := root.Add(fmt.Sprintf("%d %s: %s", i+1, place(pki.Role(a.Role), i, c), c.Subject))
 		n.Add(c.Key + ", " + c.Validity())
 		a.grow(n, i)
 	}
 	a.grow(root, -1)
+	if len(a.Rules) > 0 {
+		rules := root.Add(fmt.Sprintf("rules for %s", a.Role))
+		for _, r := range a.Rules {
+			rules.Add(fmt.Sprintf("%-11s %s: %s [%s]", r.Outcome, r.Rule, r.Summary, r.Clause))
+		}
+	}
 	if err := root.Write(env.Stdout); err != nil {
 		return err
 	}
@@ -155,7 +208,10 @@ func (a *checkJSON) write(env *cli.Env) error {
 func (a *checkJSON) grow(n *inspect.Node, i int) {
 	for _, f := range a.Findings {
 		if f.Certificate == i {
-			n.Add(fmt.Sprintf("%v: %s [%s; %s]", f.Severity, f.Detail, f.Rule, f.Clause))
+			finding := n.Add(fmt.Sprintf("%v: %s [%s; %s]", f.Severity, f.Detail, f.Rule, f.Clause))
+			if f.Cure != "" {
+				finding.Add("cure: " + f.Cure)
+			}
 		}
 	}
 }

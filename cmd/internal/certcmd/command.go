@@ -1,15 +1,18 @@
 // Package certcmd is "fencepost cert": it makes the certificate chains that
-// signing services stand on, and says what is wrong with those that others
-// made.
+// signing services stand on, says what is wrong with those that others made,
+// and keeps and signs the lists of what was revoked.
 package certcmd
 
 import (
 	"context"
 	"errors"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -18,46 +21,65 @@ import (
 func New(env *cli.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cert",
-		Short: "Make and check certificate chains",
-		Long: `Make and check the certificate chains of signing services.
+		Short: "Make, check and revoke certificates",
+		Long: `Make and check the certificate chains of signing services, and revoke what was
+issued.
 
 A chain is a PEM file: the certificate of the service's key first, then that of
 its issuer, the root last.`,
 	}
-	cmd.AddCommand(newCreate(env), newCheck(env))
+	cmd.AddCommand(newCreate(env), newCheck(env), newRevoke(env), newCRL(env))
 	return cmd
 }
 
+// roleHelp is what --role says.
+const roleHelp = "what the chain is for: tsa, a timestamp authority; ca, a certificate authority for code signing; log, a transparency log"
+
 // parseRole takes a role that there is.
 func parseRole(text string) (pki.Role, error) {
-	if role := pki.Role(text); role == pki.RoleTSA {
-		return role, nil
+	role, err := pki.ParseRole(text)
+	if err != nil {
+		return "", cli.Usagef("--role %q is not a role: tsa, ca or log", text)
 	}
-	return "", cli.Usagef("--role %q is not a role: %s", text, pki.RoleTSA)
+	return role, nil
 }
 
-// openKey opens the key of a URI that outlives this process.
-func openKey(ctx context.Context, env *cli.Env, text string) (*signer.Key, error) {
+// openKey opens the key of a URI that outlives this process. The caller closes
+// it.
+func openKey(ctx context.Context, env *cli.Env, text string) (*kms.Key, error) {
 	u, err := signer.ParseURI(text)
 	if err != nil {
 		return nil, cli.Usagef("%w", err)
 	}
 	switch u.Scheme {
-	case signer.SchemeFile:
 	case signer.SchemeMemory:
 		return nil, cli.Usagef("a key in memory is gone when this command ends, and its certificate is worth nothing")
-	default:
-		return nil, cli.Usagef("keys of the scheme %s are not built in yet; there is file", u.Scheme)
+	case signer.SchemeExec:
+		// Only the configuration of a server may name a program.
+		return nil, cli.Hint(cli.Usagef("no program is started from here for the key"),
+			"have the program print its public key into a file, and certify that with cert create --public-key FILE")
+	case signer.SchemeFile:
+		if err := signer.CheckMode(u.Path); errors.Is(err, signer.ErrMode) {
+			env.Warn("%v", err)
+		}
 	}
-	if err := signer.CheckMode(u.Path); errors.Is(err, signer.ErrMode) {
-		env.Warn("%v", err)
-	}
-	key, err := signer.Open(ctx, u, signer.Config{LookupEnv: func(name string) (string, bool) {
+	key, err := kms.Open(ctx, u, kms.Config{LookupEnv: func(name string) (string, bool) {
 		value := env.Getenv(name)
 		return value, value != ""
 	}})
-	if errors.Is(err, signer.ErrNoPassphrase) {
+	switch {
+	case errors.Is(err, signer.ErrNoPassphrase):
 		return nil, cli.Hint(err, "name the file with its passphrase: %s?passphrase-file=FILE", text)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, cli.Hint(err, "a URI names a key that there is; cert create makes one where none is given")
 	}
-	return key, err
+	return key, hinted(err)
+}
+
+// hinted tells the person what a fault of a key knows about its cure.
+func hinted(err error) error {
+	if hint := fault.HintOf(err); err != nil && hint != "" {
+		return cli.Hint(err, "%s", hint)
+	}
+	return err
 }

@@ -1,14 +1,11 @@
 package certcmd
 
 import (
-	"context"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +22,7 @@ const (
 	keyFile             = "key.pem"
 	chainFile           = "chain.pem"
 	rootFile            = "root.pem"
+	requestFile         = "request.pem"
 	rootKeyFile         = "root-key.pem"
 	intermediateKeyFile = "intermediate-key.pem"
 )
@@ -32,31 +30,42 @@ const (
 type createOptions struct {
 	role           string
 	keyType        string
-	key            string
 	out            string
 	passphraseFile string
-	caKeys         string
-	issuer         string
-	issuerKey      string
+
+	// The key of the service: one of these, or a new one.
+	key, publicKey, request string
+
+	// csr asks for a request instead of a chain.
+	csr bool
+
+	// The CAs: new ones, with the keys that are given or with new ones, or one
+	// that there is.
+	rootKey, intermediateKey, caKeys string
+	issuer, issuerKey                string
 
 	commonName, organization, country string
 
 	validity, intermediateValidity, rootValidity, keyPeriod span
-	crls, rootCRLs                                          []string
+	crls, rootCRLs, caURLs, rootURLs, policyOIDs            []string
 
+	// What the above come to; see check.
+	profile       pki.Role
+	policies      []x509.OID
 	validityGiven bool // --validity is not its default
 }
 
 // createJSON is the answer of "cert create --json".
 type createJSON struct {
 	Role string `json:"role"`
-	// Key is the URI of the key that was made or given.
-	Key string `json:"key"`
+	// Key is the URI of the key that was made or given, absent when only its
+	// public half is known.
+	Key string `json:"key,omitempty"`
 	// Chain and Root are the files with the certificates.
 	Chain string `json:"chain"`
 	Root  string `json:"root,omitempty"`
-	// CAKeys are the files with the keys of the root and the intermediate,
-	// absent when they were not kept.
+	// CAKeys are the files with the keys of the root and the intermediate that
+	// were made, absent when they were not kept.
 	CAKeys []string `json:"caKeys,omitempty"`
 	// PrivateKeyNotAfter is when the use of the key ends, absent when nothing
 	// ends it before the certificate.
@@ -73,24 +82,34 @@ func newCreate(env *cli.Env) *cobra.Command {
 		Use:   "create --out DIR",
 		Short: "Make a certificate chain, and the key for it",
 		Long: `Make a certificate chain for a signing service: a root, an intermediate and the
-service's own certificate, and the key for it. Three files are made in DIR, none
-of which may be there before:
+service's own certificate, and the key for it. For the role ca the service's own
+certificate is that of the issuing CA, directly below the root. Three files are
+made in DIR, none of which may be there before:
 
   key.pem    the private key, readable by its owner only
   chain.pem  the service's certificate, the intermediate, the root
   root.pem   the root alone, for those who verify
 
-With --key the key is one that there is, and no key.pem is made.
+Each key may be one that there is, named by a URI: with --key, --root-key and
+--intermediate-key none is made. Of a key that cannot be reached from here the
+public half will do (--public-key), or a request that it has signed (--request).
 
-The private keys of the root and the intermediate exist only while the command
-runs, unless --keep-ca-keys says where they go. Without them no other
-certificate and no revocation list can ever be issued below this root. With them,
---issuer and --issuer-key make a further certificate below the same root.`,
+The private keys of the root and the intermediate, where they are made, exist
+only while the command runs, unless --keep-ca-keys says where they go. Without
+them no other certificate and no revocation list can ever be issued below this
+root. With them, --issuer and --issuer-key make a further certificate below the
+same root.
+
+With --csr no chain is made but a request for somebody else's CA, request.pem.
+
+A chain that is not fit for its role is not written.`,
 		Example: `  fencepost cert create --out /etc/fencepost --organization Example --country DE
   fencepost cert create --out next --key-type rsa3072 --private-key-usage-period 15mo
-  fencepost cert create --out 2027 --issuer 2026/chain.pem --issuer-key file:ca/intermediate-key.pem`,
+  fencepost cert create --out 2027 --issuer 2026/chain.pem --issuer-key file:ca/intermediate-key.pem
+  fencepost cert create --out tsa --key hashivault://tsa --root-key hashivault://root --intermediate-key hashivault://issuing
+  fencepost cert create --out tsa --key awskms:///alias/tsa --csr --organization Example --country DE`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd, env) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return hinted(o.run(cmd, env)) },
 	}
 	var types []string
 	for _, t := range signer.KeyTypes() {
@@ -98,59 +117,154 @@ certificate and no revocation list can ever be issued below this root. With them
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.out, "out", "", "the `directory` for what is made; it is made too if it is not there (required)")
-	f.StringVar(&o.role, "role", string(pki.RoleTSA), "what the chain is for: tsa, a timestamp authority")
-	f.StringVar(&o.keyType, "key-type", string(signer.P256), "the `type` of the key, and of the keys of its CAs: "+strings.Join(types, ", "))
+	f.StringVar(&o.role, "role", string(pki.RoleTSA), roleHelp)
+	f.StringVar(&o.keyType, "key-type", string(signer.P256), "the `type` of the keys that are made: "+strings.Join(types, ", "))
 	f.StringVar(&o.key, "key", "", "certify the key of this `URI`, such as file:key.pem, instead of making one")
+	f.StringVar(&o.publicKey, "public-key", "", "certify the public key in this `file`, in PEM, whoever holds its private half")
+	f.StringVar(&o.request, "request", "", "certify the key and the name in this certificate request, a PKCS #10 `file`; nothing else is taken from it")
+	f.BoolVar(&o.csr, "csr", false, "make a certificate request for somebody else's CA instead of a chain")
+	f.StringVar(&o.rootKey, "root-key", "", "the `URI` of the key of the new root, instead of making one")
+	f.StringVar(&o.intermediateKey, "intermediate-key", "", "the `URI` of the key of the new intermediate, instead of making one")
 	f.StringVar(&o.passphraseFile, "passphrase-file", "", "encrypt the keys that are written with the passphrase in this `file`")
-	f.StringVar(&o.caKeys, "keep-ca-keys", "", "keep the keys of the root and the intermediate in this `directory`")
+	f.StringVar(&o.caKeys, "keep-ca-keys", "", "keep the keys that are made for the root and the intermediate in this `directory`")
 	f.StringVar(&o.issuer, "issuer", "", "issue the certificate below the lowest CA of the chain in this PEM `file`, such as an earlier chain.pem, instead of making a root")
 	f.StringVar(&o.issuerKey, "issuer-key", "", "the `URI` of the key of that CA")
-	f.StringVar(&o.commonName, "common-name", "Timestamp Authority", "the `name` of the service")
+	f.StringVar(&o.commonName, "common-name", "", "the `name` of the service (default \"Timestamp Authority\", \"Signing CA\" or \"Transparency Log\")")
 	f.StringVar(&o.organization, "organization", "local", "the `name` of who runs it; \"\" for none")
 	f.StringVar(&o.country, "country", "", "the two `letters` of its country, as ISO 3166 has them; none if not given")
 	f.Var(&o.validity, "validity", "how long the certificate of the service is valid")
 	f.Var(&o.intermediateValidity, "intermediate-validity", "how long that of the intermediate is")
 	f.Var(&o.rootValidity, "root-validity", "how long that of the root is")
 	f.Var(&o.keyPeriod, "private-key-usage-period", "end the use of the key after this time, before its certificate ends (15mo at most for public authorities)")
-	f.StringArrayVar(&o.crls, "crl-url", nil, "the http `URL` where the intermediate's revocation list will be; may be repeated")
+	f.StringArrayVar(&o.crls, "crl-url", nil, "the http `URL` where the revocation list of the intermediate, or of --issuer, will be; may be repeated")
 	f.StringArrayVar(&o.rootCRLs, "root-crl-url", nil, "the http `URL` where the root's revocation list will be; may be repeated")
+	f.StringArrayVar(&o.caURLs, "ca-issuer-url", nil, "the http `URL` where the certificate of the intermediate, or of --issuer, will be, in DER; may be repeated")
+	f.StringArrayVar(&o.rootURLs, "root-ca-issuer-url", nil, "the http `URL` where that of the root will be; may be repeated")
+	f.StringArrayVar(&o.policyOIDs, "policy-oid", nil, "a certificate policy, as an object `identifier` such as 2.23.140.1.4.2; may be repeated")
 	return cmd
+}
+
+// makesKey says that the service's key is made here.
+func (o *createOptions) makesKey() bool { return o.key == "" && o.publicKey == "" && o.request == "" }
+
+// makesRoot says that a new root is made.
+func (o *createOptions) makesRoot() bool { return o.issuer == "" && !o.csr }
+
+// makesRootKey says that the root's key is made here.
+func (o *createOptions) makesRootKey() bool { return o.makesRoot() && o.rootKey == "" }
+
+// makesIntermediateKey says that the intermediate's key is made here.
+func (o *createOptions) makesIntermediateKey() bool {
+	return o.makesRoot() && o.profile != pki.RoleCA && o.intermediateKey == ""
 }
 
 // check refuses options that do not go together.
 func (o *createOptions) check(cmd *cobra.Command) error {
 	changed := cmd.Flags().Changed
+	var err error
+	if o.profile, err = parseRole(o.role); err != nil {
+		return err
+	}
+	o.validityGiven = changed("validity")
+	for _, text := range o.policyOIDs {
+		id, err := x509.ParseOID(text)
+		if err != nil {
+			return cli.Usagef("--policy-oid %q is not an object identifier such as 2.23.140.1.4.2", text)
+		}
+		o.policies = append(o.policies, id)
+	}
+	var sources []string
+	for name, value := range map[string]string{"--key": o.key, "--public-key": o.publicKey, "--request": o.request} {
+		if value != "" {
+			sources = append(sources, name)
+		}
+	}
+	slices.Sort(sources)
+	named := changed("common-name") || changed("organization") || changed("country")
 	switch {
 	case o.out == "":
 		return cli.Usagef("--out is needed: the directory for what is made")
-	case o.key != "" && changed("key-type"):
-		return cli.Usagef("--key names a key that there is, --key-type one to be made; give one of them")
-	case (o.issuer == "") != (o.issuerKey == ""):
-		return cli.Usagef("--issuer and --issuer-key go together")
-	case o.issuer != "" && (o.caKeys != "" || changed("intermediate-validity") || changed("root-validity") || len(o.rootCRLs) > 0):
-		return cli.Usagef("--keep-ca-keys, --intermediate-validity, --root-validity and --root-crl-url are about a new root, and --issuer names one that there is")
-	case o.issuer == "" && o.caKeys == "" && len(o.crls)+len(o.rootCRLs) > 0:
-		return cli.Hint(cli.Usagef("a certificate that names a revocation list is worth nothing without the list, and without the CA's key there is none"),
-			"keep the keys of the CAs with --keep-ca-keys")
-	case o.passphraseFile != "" && o.key != "" && o.caKeys == "":
-		return cli.Usagef("--passphrase-file is for keys that are written, and none is")
+	case len(sources) > 1:
+		return cli.Usagef("%s each say which key is certified; give one of them", strings.Join(sources, " and "))
+	case o.request != "" && named:
+		return cli.Usagef("the request has the name that is certified; --common-name, --organization and --country do not go with --request")
 	case len(o.country) != 0 && (len(o.country) != 2 || strings.Trim(o.country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != ""):
 		return cli.Usagef("--country %q is not two capital letters", o.country)
+	case (o.issuer == "") != (o.issuerKey == ""):
+		return cli.Usagef("--issuer and --issuer-key go together")
+	}
+	if err := o.checkCAs(changed); err != nil {
+		return err
+	}
+	written := o.makesKey() || o.caKeys != ""
+	switch {
+	case changed("key-type") && !o.makesKey() && !o.makesRootKey() && !o.makesIntermediateKey():
+		return cli.Usagef("--key-type is the type of keys that are made, and none is")
+	case o.passphraseFile != "" && !written:
+		return cli.Usagef("--passphrase-file is for keys that are written, and none is")
+	}
+	if !changed("common-name") {
+		o.commonName = map[pki.Role]string{pki.RoleTSA: "Timestamp Authority", pki.RoleCA: "Signing CA", pki.RoleLog: "Transparency Log"}[o.profile]
+	}
+	return nil
+}
+
+// checkCAs refuses what does not go with the CAs that there are to be.
+func (o *createOptions) checkCAs(changed func(string) bool) error {
+	only := func(why string, names ...string) error {
+		for _, name := range names {
+			if changed(name) {
+				return cli.Usagef("--%s %s", name, why)
+			}
+		}
+		return nil
+	}
+	if o.csr {
+		return only("does not go with --csr: what a certificate says is for the CA that issues it",
+			"public-key", "request", "issuer", "issuer-key", "root-key", "intermediate-key", "keep-ca-keys", "validity", "intermediate-validity",
+			"root-validity", "private-key-usage-period", "crl-url", "root-crl-url", "ca-issuer-url", "root-ca-issuer-url", "policy-oid")
+	}
+	if o.issuer != "" {
+		if err := only("is about a new root, and --issuer names a CA that there is", "keep-ca-keys", "root-key", "intermediate-key",
+			"intermediate-validity", "root-validity", "root-crl-url", "root-ca-issuer-url"); err != nil {
+			return err
+		}
+	}
+	if o.profile == pki.RoleCA {
+		if err := only("does not go with --role ca: the certificate of the service is itself the intermediate", "intermediate-key", "intermediate-validity"); err != nil {
+			return err
+		}
+		if err := only("does not go with --role ca: the key of a CA is for certificates, and ends with its own", "private-key-usage-period"); err != nil {
+			return err
+		}
+		if o.issuer == "" {
+			if err := only("does not go with --role ca: its issuer is the root; see --root-crl-url and --root-ca-issuer-url", "crl-url", "ca-issuer-url"); err != nil {
+				return err
+			}
+		}
+	}
+	noList := func(of string) error {
+		return cli.Hint(cli.Usagef("a certificate that names a revocation list is worth nothing without the list, and without the CA's key there is none"),
+			"keep the keys of the CAs with --keep-ca-keys, or name that of the %s", of)
+	}
+	switch {
+	case o.caKeys != "" && !o.makesRootKey() && !o.makesIntermediateKey():
+		return cli.Usagef("--keep-ca-keys keeps the keys that are made for CAs, and none is")
+	case len(o.crls) > 0 && o.makesIntermediateKey() && o.caKeys == "":
+		return noList("intermediate with --intermediate-key")
+	case len(o.rootCRLs) > 0 && o.makesRootKey() && o.caKeys == "":
+		return noList("root with --root-key")
 	}
 	return nil
 }
 
 func (o *createOptions) run(cmd *cobra.Command, env *cli.Env) error {
-	role, err := parseRole(o.role)
-	if err != nil {
-		return err
-	}
 	if err := o.check(cmd); err != nil {
 		return err
 	}
-	o.validityGiven = cmd.Flags().Changed("validity")
 	var passphrase []byte
 	if o.passphraseFile != "" {
+		var err error
 		if passphrase, err = env.ReadSecret(o.passphraseFile); err != nil {
 			return err
 		}
@@ -158,28 +272,32 @@ func (o *createOptions) run(cmd *cobra.Command, env *cli.Env) error {
 	if err := free(o.files()); err != nil {
 		return err
 	}
-	made, err := o.make(cmd.Context(), env, role)
-	if err != nil {
+	m := new(made)
+	defer m.close()
+	if err := o.make(cmd.Context(), env, m); err != nil {
 		return err
 	}
-	report := pki.Check(made.chain, pki.CheckOptions{Role: role, PublicKey: made.key.Public()})
-	if err := report.Err(); err != nil {
-		return fmt.Errorf("the chain that would be made is not fit: %w", err)
+	if o.csr {
+		return o.answerRequest(env, m, passphrase)
 	}
-	if err := o.write(env, made, passphrase); err != nil {
+	report := pki.Check(m.chain, pki.CheckOptions{Role: o.profile, PublicKey: m.service.public})
+	if err := report.Err(); err != nil {
+		return unfit(err)
+	}
+	if err := o.write(env, m, passphrase); err != nil {
 		return err
 	}
 	answer := createJSON{
-		Role: string(role), Key: o.keyURI(),
-		Chain: filepath.Join(o.out, chainFile), Root: o.path(made, rootFile),
-		Certificates: inspect.DescribeChain(made.chain), Findings: report.Findings,
+		Role: string(o.profile), Key: o.keyURI(),
+		Chain: filepath.Join(o.out, chainFile), Root: o.path(m, rootFile),
+		Certificates: inspect.DescribeChain(m.chain), Findings: report.Findings,
 	}
-	if end := o.keyPeriod.end(made.chain[0].NotBefore); !end.IsZero() {
+	if end := o.keyPeriod.end(m.chain[0].NotBefore); !end.IsZero() {
 		end = end.UTC()
 		answer.PrivateKeyNotAfter = &end
 	}
 	if o.caKeys != "" {
-		answer.CAKeys = []string{filepath.Join(o.caKeys, rootKeyFile), filepath.Join(o.caKeys, intermediateKeyFile)}
+		answer.CAKeys = o.caKeyFiles()
 	}
 	if env.JSON {
 		return env.WriteJSON(answer)
@@ -187,193 +305,14 @@ func (o *createOptions) run(cmd *cobra.Command, env *cli.Env) error {
 	return o.tell(env, answer)
 }
 
-// files are the files that may be made.
-func (o *createOptions) files() []string {
-	names := []string{filepath.Join(o.out, chainFile), filepath.Join(o.out, rootFile)}
-	if o.key == "" {
-		names = append(names, filepath.Join(o.out, keyFile))
+// unfit is what is said about a chain that is not written, with the cure.
+func unfit(err error) error {
+	out := fmt.Errorf("the chain that would be made is not fit, and nothing was written: %w", err)
+	var broken *pki.ChainError
+	if errors.As(err, &broken) && broken.Finding.Cure != "" {
+		return cli.Hint(out, "%s", broken.Finding.Cure)
 	}
-	if o.caKeys != "" {
-		names = append(names, filepath.Join(o.caKeys, rootKeyFile), filepath.Join(o.caKeys, intermediateKeyFile))
-	}
-	return names
-}
-
-// free refuses names that are taken, before any work is done. That nothing is
-// replaced is seen to again when the files are written.
-func free(names []string) error {
-	for _, name := range names {
-		if _, err := os.Lstat(name); err == nil {
-			return cli.Hint(fmt.Errorf("%s is there already, nothing is replaced and nothing was made", name), "name another directory with --out")
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// made is what was made and is not written yet. The CAs' keys are nil where
-// the CAs are others'.
-type made struct {
-	key                      *signer.Key
-	rootKey, intermediateKey *signer.Key
-	chain                    []*x509.Certificate
-}
-
-// rooted says that the chain ends in a root.
-func (m *made) rooted() bool {
-	top := m.chain[len(m.chain)-1]
-	return top.Subject.String() == top.Issuer.String()
-}
-
-func (o *createOptions) make(ctx context.Context, env *cli.Env, role pki.Role) (*made, error) {
-	m := new(made)
-	keyType, err := signer.ParseKeyType(o.keyType)
-	if err != nil {
-		return nil, cli.Usagef("--key-type: %w", err)
-	}
-	if o.key != "" {
-		if m.key, err = openKey(ctx, env, o.key); err != nil {
-			return nil, err
-		}
-	} else if m.key, err = signer.Generate(keyType); err != nil {
-		return nil, err
-	}
-	var issuer []*x509.Certificate
-	var issuerKey *signer.Key
-	if o.issuer != "" {
-		data, err := env.ReadFile(o.issuer, pki.MaxFileSize)
-		if err != nil {
-			return nil, err
-		}
-		if issuer, err = pki.ParseChain(data); err != nil {
-			return nil, fmt.Errorf("%s: %w", o.issuer, err)
-		}
-		if len(issuer) > 1 && !issuer[0].IsCA {
-			issuer = issuer[1:]
-		}
-		if issuerKey, err = openKey(ctx, env, o.issuerKey); err != nil {
-			return nil, err
-		}
-	} else if issuer, err = o.makeCAs(ctx, m, role, keyType); err != nil {
-		return nil, err
-	} else {
-		issuerKey = m.intermediateKey
-	}
-	cfg := pki.Config{
-		Role: role, Subject: o.subject(""), PublicKey: m.key.Public(),
-		Issuer: issuer[0], IssuerKey: signer.Crypto(ctx, issuerKey),
-		NotBefore: begin(issuer[0]), CRLDistributionPoints: o.crls,
-	}
-	if o.issuer == "" || o.validityGiven {
-		cfg.NotAfter = o.validity.end(cfg.NotBefore)
-	} // else the default, cut short where the issuer ends
-	cfg.PrivateKeyNotAfter = o.keyPeriod.end(cfg.NotBefore)
-	leaf, err := pki.CreateLeaf(cfg)
-	if err != nil {
-		return nil, err
-	}
-	m.chain = append([]*x509.Certificate{leaf}, issuer...)
-	return m, nil
-}
-
-// makeCAs makes a root and an intermediate, and leaves their keys in m.
-func (o *createOptions) makeCAs(ctx context.Context, m *made, role pki.Role, keyType signer.KeyType) ([]*x509.Certificate, error) {
-	var err error
-	if m.rootKey, err = signer.Generate(keyType); err != nil {
-		return nil, err
-	}
-	if m.intermediateKey, err = signer.Generate(keyType); err != nil {
-		return nil, err
-	}
-	cfg := pki.Config{
-		Role: role, Subject: o.subject(" Root CA"),
-		IssuerKey: signer.Crypto(ctx, m.rootKey), NotBefore: begin(nil),
-	}
-	cfg.NotAfter = o.rootValidity.end(cfg.NotBefore)
-	root, err := pki.CreateRoot(cfg)
-	if err != nil {
-		return nil, err
-	}
-	cfg.Subject, cfg.PublicKey, cfg.Issuer = o.subject(" Issuing CA"), m.intermediateKey.Public(), root
-	cfg.NotAfter = o.intermediateValidity.end(cfg.NotBefore)
-	cfg.CRLDistributionPoints = o.rootCRLs
-	intermediate, err := pki.CreateIntermediate(cfg)
-	if err != nil {
-		return nil, err
-	}
-	return []*x509.Certificate{intermediate, root}, nil
-}
-
-// begin is when a new certificate begins to be valid: a little before now, but
-// not before that of its issuer.
-func begin(issuer *x509.Certificate) time.Time {
-	t := time.Now().Add(-pki.Backdate).UTC().Truncate(time.Second)
-	if issuer != nil && t.Before(issuer.NotBefore) {
-		return issuer.NotBefore
-	}
-	return t
-}
-
-func (o *createOptions) subject(suffix string) pkix.Name {
-	name := pkix.Name{CommonName: o.commonName + suffix}
-	if o.organization != "" {
-		name.Organization = []string{o.organization}
-	}
-	if o.country != "" {
-		name.Country = []string{o.country}
-	}
-	return name
-}
-
-// write writes the files. If one cannot be written those before it are
-// removed, so that the command can be repeated.
-func (o *createOptions) write(env *cli.Env, m *made, passphrase []byte) (err error) {
-	var written []string
-	defer func() {
-		if err != nil {
-			for _, name := range written {
-				os.Remove(name)
-			}
-		}
-	}()
-	put := func(f cli.File) error {
-		f.Existing = cli.Keep
-		if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
-			return err
-		}
-		if err := env.Write(f); err != nil {
-			return err
-		}
-		written = append(written, f.Path)
-		return nil
-	}
-	putKey := func(name string, key *signer.Key) error {
-		text, err := signer.MarshalPEM(key, passphrase)
-		if err != nil {
-			return err
-		}
-		return put(cli.File{Path: name, Data: text, Mode: 0o600})
-	}
-	if o.key == "" {
-		if err := putKey(filepath.Join(o.out, keyFile), m.key); err != nil {
-			return err
-		}
-	}
-	if o.caKeys != "" {
-		if err := putKey(filepath.Join(o.caKeys, rootKeyFile), m.rootKey); err != nil {
-			return err
-		}
-		if err := putKey(filepath.Join(o.caKeys, intermediateKeyFile), m.intermediateKey); err != nil {
-			return err
-		}
-	}
-	if m.rooted() {
-		if err := put(cli.File{Path: filepath.Join(o.out, rootFile), Data: pki.EncodeChain(m.chain[len(m.chain)-1:])}); err != nil {
-			return err
-		}
-	}
-	return put(cli.File{Path: filepath.Join(o.out, chainFile), Data: pki.EncodeChain(m.chain)})
+	return out
 }
 
 // path is the file for the root, "" if there is none.
@@ -384,12 +323,65 @@ func (o *createOptions) path(m *made, name string) string {
 	return filepath.Join(o.out, name)
 }
 
-// keyURI is how the key is named to other commands.
+// keyURI is how the key is named to other commands, "" when only its public
+// half is known.
 func (o *createOptions) keyURI() string {
-	if o.key != "" {
+	if !o.makesKey() {
 		return o.key
 	}
 	return signer.URI{Scheme: signer.SchemeFile, Path: filepath.Join(o.out, keyFile), PassphraseFile: o.passphraseFile}.String()
+}
+
+// keyText says which key was certified, and what became of it.
+func (o *createOptions) keyText(kind string) string {
+	switch {
+	case o.publicKey != "":
+		return o.publicKey + " (" + kind + ", the public half; nobody has shown that they hold the other)"
+	case o.request != "":
+		return o.request + " (" + kind + ", which signed the request)"
+	case o.key != "":
+		return o.key + " (" + kind + ", as it was)"
+	case o.passphraseFile != "":
+		return o.keyURI() + " (" + kind + ", made now, encrypted)"
+	}
+	return o.keyURI() + " (" + kind + ", made now)"
+}
+
+// requestJSON is the answer of "cert create --csr --json".
+type requestJSON struct {
+	Role string `json:"role"`
+	// Key is the URI of the key that was made or given.
+	Key string `json:"key"`
+	// Request is the file with the request.
+	Request string `json:"request"`
+	// Subject is the name that is asked for, in the form of RFC 2253.
+	Subject string `json:"subject"`
+}
+
+// answerRequest writes the request and says where it is.
+func (o *createOptions) answerRequest(env *cli.Env, m *made, passphrase []byte) error {
+	if err := o.write(env, m, passphrase); err != nil {
+		return err
+	}
+	answer := requestJSON{Role: string(o.profile), Key: o.keyURI(), Request: filepath.Join(o.out, requestFile), Subject: m.request.Subject.String()}
+	if env.JSON {
+		return env.WriteJSON(answer)
+	}
+	age := "as it was"
+	if m.service.made != nil {
+		age = "made now"
+	}
+	var b strings.Builder
+	for _, line := range [][2]string{
+		{"key", answer.Key + " (" + age + ")"},
+		{"request", answer.Request + " (for the CA)"},
+		{"name", answer.Subject},
+		{"next", "check what the CA sends with cert check --role " + answer.Role + " --key"},
+	} {
+		fmt.Fprintf(&b, "%-14s%s\n", line[0]+":", cli.Printable(line[1]))
+	}
+	_, err := env.Stdout.Write([]byte(b.String()))
+	return err
 }
 
 // tell says what was made and where.
@@ -397,20 +389,13 @@ func (o *createOptions) tell(env *cli.Env, a createJSON) error {
 	var b strings.Builder
 	line := func(name, text string) { fmt.Fprintf(&b, "%-14s%s\n", name+":", cli.Printable(text)) }
 	leaf := a.Certificates[0]
-	what := leaf.Key + ", made now"
-	switch {
-	case o.key != "":
-		what = leaf.Key + ", as it was"
-	case o.passphraseFile != "":
-		what += ", encrypted"
-	}
-	line("key", a.Key+" ("+what+")")
+	line("key", o.keyText(leaf.Key))
 	line("chain", fmt.Sprintf("%s (%s)", a.Chain, cli.Plural(len(a.Certificates), "certificate")))
 	if a.Root != "" {
 		line("root", a.Root+" (for those who verify)")
 	}
 	for i, c := range a.Certificates {
-		line(place(i, c), c.Subject+", "+c.Validity())
+		line(place(o.profile, i, c), c.Subject+", "+c.Validity())
 	}
 	if a.PrivateKeyNotAfter != nil {
 		line("key ends", a.PrivateKeyNotAfter.Format(time.RFC3339))
@@ -418,12 +403,16 @@ func (o *createOptions) tell(env *cli.Env, a createJSON) error {
 	switch {
 	case len(a.CAKeys) > 0:
 		line("CA keys", strings.Join(a.CAKeys, ", ")+" (take them off this machine)")
-	case o.issuer == "":
+	case o.makesRootKey() && (o.makesIntermediateKey() || o.profile == pki.RoleCA):
 		line("CA keys", "not kept: nothing else can be issued below this root")
+	case o.makesRootKey():
+		line("CA keys", "that of the root is not kept: there can be no other intermediate below it")
+	case o.makesIntermediateKey():
+		line("CA keys", "that of the intermediate is not kept: nothing else can be issued below it")
 	}
 	for _, f := range a.Findings {
 		if f.Severity == pki.Warning {
-			env.Warn("%s: %s", place(f.Certificate, a.Certificates[max(f.Certificate, 0)]), f.Detail)
+			env.Warn("%s: %s", place(o.profile, f.Certificate, a.Certificates[max(f.Certificate, 0)]), f.Detail)
 		}
 	}
 	_, err := env.Stdout.Write([]byte(b.String()))
