@@ -383,7 +383,7 @@ func parseSignature(body []byte, version int) ([]byte, error) {
 	rest, ok := strings.CutPrefix(answer.Data.Signature, prefix)
 	number, encoded, found := strings.Cut(rest, ":")
 	if !ok || !found {
-		return nil, fmt.Errorf("signature: %.20q does not begin with %sN:", answer.Data.Signature, prefix)
+		return nil, fmt.Errorf("signature: %.20q; want the form %sN:BASE64", answer.Data.Signature, prefix)
 	}
 	if number != strconv.Itoa(version) {
 		return nil, fmt.Errorf("signature: made with version %.20q; want version %d", number, version)

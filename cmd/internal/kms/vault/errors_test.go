@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
 	"net/http"
@@ -37,6 +38,7 @@ func TestBadConfiguration(t *testing.T) {
 		{"address without scheme", "hashivault://tsa", env{"VAULT_ADDR": "127.0.0.1:8200"}, wantFault{fault.Malformed, "VAULT_ADDR: not a URL", "https://vault.example:8200"}},
 		{"address of another scheme", "hashivault://tsa", env{"BAO_ADDR": "vault.example:8200"}, wantFault{fault.Malformed, "BAO_ADDR: neither https://", "https://vault.example:8200"}},
 		{"address without host", "hashivault://tsa", env{"VAULT_ADDR": "https:///x"}, wantFault{fault.Malformed, "no host", "https://"}},
+		{"address with a query", "hashivault://tsa", env{"VAULT_ADDR": "https://vault.example/?x=1"}, wantFault{fault.Malformed, "a query", "https://"}},
 		{"mount of dots", "hashivault://tsa", env{"VAULT_ADDR": v.URL, "TRANSIT_SECRET_ENGINE_PATH": "transit/../sys"},
 			wantFault{fault.Malformed, "TRANSIT_SECRET_ENGINE_PATH", "vault secrets list"}},
 		{"nobody listens", "hashivault://tsa", env{"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_TOKEN": "t"},
@@ -118,8 +120,8 @@ func TestSignErrors(t *testing.T) {
 		{"missing token", vaultfake.Fault{Status: 400, Body: `{"errors":["missing client token"]}`}, wantFault{fault.Credentials, "missing client token", "X-Vault-Token"}},
 		{"not initialised", vaultfake.Fault{Status: 503, Body: `{"errors":["Vault is not initialized"]}`}, wantFault{fault.Locked, "initialized", "initialise"}},
 		{"not JSON", vaultfake.Fault{Body: "OK"}, wantFault{fault.Malformed, "signature: invalid character", "VAULT_ADDR"}},
-		{"no signature", vaultfake.Fault{Body: "{}"}, wantFault{fault.Malformed, "does not begin with vault:vN:", "VAULT_ADDR"}},
-		{"null", vaultfake.Fault{Body: "null"}, wantFault{fault.Malformed, "does not begin with vault:vN:", "VAULT_ADDR"}},
+		{"no signature", vaultfake.Fault{Body: "{}"}, wantFault{fault.Malformed, "want vault:vN:", "VAULT_ADDR"}},
+		{"null", vaultfake.Fault{Body: "null"}, wantFault{fault.Malformed, "want vault:vN:", "VAULT_ADDR"}},
 		{"another version", vaultfake.Fault{Version: 2}, wantFault{fault.Malformed, `made with version "2"; want version 1`, ""}},
 		{"no base64", vaultfake.Fault{Body: `{"data":{"signature":"vault:v1:*"}}`}, wantFault{fault.Malformed, "illegal base64", ""}},
 		{"a line end in base64", vaultfake.Fault{Body: `{"data":{"signature":"` + secret + `\n"}}`}, wantFault{fault.Malformed, "line end", ""}},
@@ -147,6 +149,54 @@ func TestSignErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The variables that Vault's library reads by itself are refused by it, too.
+func TestBadLibraryEnvironment(t *testing.T) {
+	v := vaultfake.Start(t)
+	for _, tt := range []struct{ name, variable, value string }{
+		{"number", "VAULT_MAX_RETRIES", "many"},
+		{"headers", "VAULT_HEADERS", "{"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv(tt.variable, tt.value)
+			_, err := vault.Open(t.Context(), uri(t, "hashivault://tsa"), config(v))
+			check(t, err, wantFault{fault.Malformed, "Vault's environment variables", "unset the VAULT_ variable"})
+		})
+	}
+}
+
+// After a 403 the server is asked what it means, and may be ill by then.
+func TestRefusedThenIll(t *testing.T) {
+	v := vaultfake.Start(t)
+	createKey(t, v, "tsa", "ecdsa-p256")
+	key := open(t, v, "tsa")
+	v.Inject(vaultfake.Fault{On: vaultfake.OnSign, Times: 1, Status: 403, Body: `{"errors":["permission denied"]}`})
+	v.Inject(vaultfake.Fault{On: vaultfake.OnLookup, Times: 1, Status: 500, Body: `{"errors":["internal error"]}`})
+	digest := sha256.Sum256(nil)
+	_, err := key.Sign(t.Context(), digest[:], crypto.SHA256)
+	check(t, err, wantFault{fault.Denied, "403 Forbidden: permission denied (and asking about the token: look up the token", ""})
+}
+
+// The salts of PSS: as long as the hash, as long as possible, and a number.
+func TestPSS(t *testing.T) {
+	v := vaultfake.Start(t)
+	createKey(t, v, "tsa", "rsa-2048")
+	key := open(t, v, "tsa")
+	digest := sha256.Sum256(nil)
+	for _, salt := range []int{rsa.PSSSaltLengthEqualsHash, rsa.PSSSaltLengthAuto, 20} {
+		opts := &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: salt}
+		signature, err := key.Sign(t.Context(), digest[:], opts)
+		if err != nil {
+			t.Errorf("salt %d: %v", salt, err)
+			continue
+		}
+		if err := rsa.VerifyPSS(key.Public().(*rsa.PublicKey), crypto.SHA256, digest[:], signature, opts); err != nil {
+			t.Errorf("salt %d: %v", salt, err)
+		}
+	}
+	_, err := key.Sign(t.Context(), digest[:], &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: -2})
+	check(t, err, wantFault{fault.Unsupported, "a PSS salt of -2 bytes", ""})
 }
 
 // What the server says when a key is opened.

@@ -3,6 +3,9 @@
 package vault_test
 
 import (
+	"context"
+	"crypto"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,7 +27,7 @@ type realVault struct {
 }
 
 // startReal mounts a transit engine of the test's own.
-func startReal(t *testing.T) *realVault {
+func startReal(t testing.TB) *realVault {
 	t.Helper()
 	v := &realVault{addr: os.Getenv("FENCEPOST_TEST_VAULT_ADDR"), token: os.Getenv("FENCEPOST_TEST_VAULT_TOKEN")}
 	if v.addr == "" || v.token == "" {
@@ -36,7 +39,7 @@ func startReal(t *testing.T) *realVault {
 	return v
 }
 
-func (v *realVault) do(t *testing.T, method, path, body string) string {
+func (v *realVault) do(t testing.TB, method, path, body string) string {
 	t.Helper()
 	req, err := http.NewRequest(method, v.addr+"/v1/"+path, strings.NewReader(body))
 	if err != nil {
@@ -75,7 +78,7 @@ func (v *realVault) config(token string) vault.Config {
 	}.lookup}
 }
 
-func (v *realVault) create(t *testing.T, name string, kind signer.KeyType) {
+func (v *realVault) create(t testing.TB, name string, kind signer.KeyType) {
 	t.Helper()
 	if err := vault.Create(t.Context(), uri(t, "hashivault://"+name), kind, v.config(v.token)); err != nil {
 		t.Fatal(err)
@@ -222,5 +225,31 @@ func TestRealRenewal(t *testing.T) {
 	}
 	for _, key := range []*vault.Key{ended, batch} {
 		check(t, signer.Prove(t.Context(), key, 0), wantFault{fault.Credentials, "not accepted", "VAULT_TOKEN"})
+	}
+}
+
+// BenchmarkReal is what a signature by a Vault of its own costs, beside the
+// same request by bare net/http.
+func BenchmarkReal(b *testing.B) {
+	v := startReal(b)
+	v.create(b, "tsa", signer.P256)
+	key := openWith(b, "tsa", v.config(v.token))
+	digest := sha256.Sum256([]byte("benchmark"))
+	for _, way := range []struct {
+		name string
+		sign func(context.Context) error
+	}{
+		{"net-http", bareSign(v.addr+"/v1/"+v.mount, v.token, digest[:])},
+		{"fencepost", func(ctx context.Context) error {
+			_, err := key.Sign(ctx, digest[:], crypto.SHA256)
+			return err
+		}},
+	} {
+		for _, inFlight := range []int{1, 8} {
+			b.Run(fmt.Sprintf("%s/%d", way.name, inFlight), func(b *testing.B) {
+				b.ReportAllocs()
+				run(b, inFlight, way.sign)
+			})
+		}
 	}
 }

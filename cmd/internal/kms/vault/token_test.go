@@ -162,6 +162,22 @@ func TestRenewalRecovers(t *testing.T) {
 	})
 }
 
+// What is no answer to a renewal is a failure, too.
+func TestRenewalGarbage(t *testing.T) {
+	for _, body := range []string{"[", "{}"} {
+		inBubble(t, func(t *testing.T, b *bubble) {
+			key := b.open(env{"VAULT_TOKEN": b.AddToken(vaultfake.Token{TTL: time.Hour, Renewable: true})})
+			defer key.Close()
+			b.Inject(vaultfake.Fault{On: vaultfake.OnRenew, Times: 1, Body: body})
+			time.Sleep(3 * time.Hour)
+			b.prove(key, "after an answer "+body)
+			if r := b.reported(); len(r) != 1 || fault.KindOf(r[0]) != fault.Malformed {
+				t.Errorf("reported: %v; want one answer that is malformed", r)
+			}
+		})
+	}
+}
+
 // A server that hangs does not stop the goroutine, nor does Close wait for it.
 func TestRenewalHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bubble) {
