@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 //	[!] get URL STATUS [FILE]     ask, and keep the answer in FILE
 //	isjson FILE                   the file is one JSON document
 //	mode FILE PERM                the file has that mode
+//	revocable serve|revoke|down   a CA that can be asked, see revocable
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -42,6 +43,8 @@ func TestScripts(t *testing.T) {
 			"get":      get,
 			"isjson":   isJSON,
 			"mode":     mode,
+
+			"revocable": revocable(t),
 		},
 		RequireExplicitExec: true,
 	})
