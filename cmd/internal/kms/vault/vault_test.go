@@ -106,7 +106,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	faulty := func(name string, f vaultfake.Fault) func(*testing.T) signer.Signer {
+	faulty := func(f vaultfake.Fault) func(*testing.T) signer.Signer {
 		return func(t *testing.T) signer.Signer {
 			v := vaultfake.Start(t)
 			createKey(t, v, "tsa", "ecdsa-p256")
@@ -127,9 +127,9 @@ func TestFaults(t *testing.T) {
 			h.Close()
 			return key
 		},
-		WrongKey: faulty("wrong key", vaultfake.Fault{OtherKey: true}),
-		Garbage:  faulty("garbage", vaultfake.Fault{Mangle: func([]byte) []byte { return []byte("garbage") }}),
-		Hangs:    faulty("hangs", vaultfake.Fault{Hang: true}),
+		WrongKey: faulty(vaultfake.Fault{OtherKey: true}),
+		Garbage:  faulty(vaultfake.Fault{Mangle: func([]byte) []byte { return []byte("garbage") }}),
+		Hangs:    faulty(vaultfake.Fault{Hang: true}),
 	})
 }
 

@@ -64,7 +64,8 @@ func (s *Server) Rotate(name string) error {
 	return k.rotate()
 }
 
-// Key settings, as the engine's keys/NAME/config takes them.
+// KeySettings are what the engine takes at keys/NAME/config, and whether a key
+// is derived.
 type KeySettings struct {
 	MinDecryption int // versions below are not listed and do not sign; 0: unchanged
 	MinEncryption int // versions below do not sign
