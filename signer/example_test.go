@@ -2,7 +2,9 @@ package signer_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/rsa"
 	"crypto/sha256"
 	"fmt"
 
@@ -34,6 +36,28 @@ func ExampleOpen() {
 	}
 	fmt.Println(hash, ecdsa.VerifyASN1(key.Public().(*ecdsa.PublicKey), digest[:], signature))
 	// Output: SHA-256 true
+}
+
+// A service that makes another kind of signature than was asked for is found
+// before anything relies on it.
+func ExampleProve() {
+	key, err := signer.Generate(signer.RSA2048)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(signer.Prove(context.Background(), key, 0))
+	fmt.Println(signer.Prove(context.Background(), pssOnly{key}, 0))
+	// Output:
+	// <nil>
+	// signer: the key did not pass its proof: the key makes RSA-PSS signatures only: make a key for PKCS #1 v1.5
+}
+
+// pssOnly is a key whose service knows RSA-PSS only.
+type pssOnly struct{ *signer.Key }
+
+func (k pssOnly) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.Key.Sign(ctx, digest, &rsa.PSSOptions{Hash: opts.HashFunc(), SaltLength: rsa.PSSSaltLengthEqualsHash})
 }
 
 func ExampleMarshalPEM() {

@@ -202,7 +202,7 @@ func parseTinkURI(rest string) (URI, error) {
 	}
 	switch {
 	case u.WrappingKey == "":
-		return URI{}, errors.New("no wrapping key; name it with ?" + paramKey + "=gcp-kms://..., aws-kms://... or hcvault://...")
+		return URI{}, errors.New("no wrapping key; ?" + paramKey + "= names it: gcp-kms://, aws-kms:// or hcvault:// and what follows")
 	case u.TokenFile != "" && u.TokenEnv != "":
 		return URI{}, fmt.Errorf("both %s and %s", paramTokenFile, paramTokenEnv)
 	case u.TokenFile != "" && !isAbsolute(u.TokenFile):
