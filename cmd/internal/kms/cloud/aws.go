@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"errors"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"time"
@@ -47,12 +48,18 @@ func parseAWS(op, uri string) (awsName, error) {
 	return awsName{endpoint, key, alias}, nil
 }
 
-// The retries of the SDK. Its own pauses grow to 20 seconds, which is longer
-// than anyone waits for a timestamp.
+// The retries of the SDK. Its own pauses, of seconds, are longer than anyone
+// waits for a timestamp.
 const (
 	awsAttempts = 3
-	awsMaxPause = time.Second
+	awsPause    = 200 * time.Millisecond // at most, before the first retry
 )
+
+// awsBackoff doubles the longest pause for each retry, and takes a random part
+// of it, so that many callers do not come back together.
+func awsBackoff(attempt int, _ error) (time.Duration, error) {
+	return rand.N(awsPause << min(max(attempt, 0), awsAttempts)), nil
+}
 
 // options are for the SDK, and for the provider, which loads its own
 // configuration.
@@ -60,7 +67,9 @@ func (n awsName) options() []func(*config.LoadOptions) error {
 	opts := []func(*config.LoadOptions) error{
 		config.WithLogger(logging.Nop{}),
 		config.WithRetryer(func() aws.Retryer {
-			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = awsAttempts, awsMaxPause })
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts, o.Backoff = awsAttempts, retry.BackoffDelayerFunc(awsBackoff)
+			})
 		}),
 	}
 	// A key is reached in its own region only, and its ARN says which it is.

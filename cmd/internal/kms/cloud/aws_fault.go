@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net/http"
 
@@ -55,7 +54,7 @@ var awsCodes = map[string]struct {
 // awsFault says what an error of the SDK, or of the provider around it, means.
 func awsFault(op, uri string, err error) *fault.Error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		text := &said{api.ErrorCode() + ": " + api.ErrorMessage(), err}
+		text := &said{api.ErrorCode() + ": " + oneLine(api.ErrorMessage()), err}
 		if called, ok := errors.AsType[*smithy.OperationError](err); ok {
 			text.text = "kms:" + called.Operation() + ": " + text.text
 		}
@@ -74,10 +73,6 @@ func awsFault(op, uri string, err error) *fault.Error {
 		return fault.New(fault.Unreachable, op, "%s: %w", uri, short(err)).
 			WithHint("name the file with the certificate authority of the endpoint in AWS_CA_BUNDLE")
 	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fault.New(fault.Unreachable, op, "%s: %w", uri, short(err)).
-			WithHint("name the file with the certificate authority of the endpoint in AWS_CA_BUNDLE")
-	}
 	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
 		return fault.New(fault.Unreachable, op, "%s: %w", uri, short(err)).WithHint(awsReachHint)
 	}
@@ -88,18 +83,19 @@ func awsFault(op, uri string, err error) *fault.Error {
 		return fault.New(fault.Malformed, op, "%s: the answer cannot be read: %w", uri, short(err)).
 			WithHint("see that the endpoint is AWS KMS, and that nothing in between changes its answers")
 	}
-	if called, ok := errors.AsType[*smithy.OperationError](err); ok {
+	if _, ok := errors.AsType[*smithy.OperationError](err); ok {
 		// Nothing was sent. What is left is that credentials which were there
 		// cannot be renewed.
-		return fault.New(fault.Credentials, op, "%s: %w", uri, called.Err).WithHint(awsCredentialsHint)
+		return fault.New(fault.Credentials, op, "%s: %w", uri, short(err)).WithHint(awsCredentialsHint)
 	}
 	return fault.New(fault.Malformed, op, "%s: %w", uri, err)
 }
 
-// short takes away what the SDK says about the call before the cause.
+// short takes away what the SDK says about the call before the cause, and
+// about its own patience after it.
 func short(err error) error {
 	if called, ok := errors.AsType[*smithy.OperationError](err); ok {
-		return called.Err
+		err = called.Err
 	}
-	return err
+	return &said{firstLine(err), err}
 }

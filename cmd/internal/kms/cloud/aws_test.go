@@ -39,6 +39,23 @@ func TestAWSConformance(t *testing.T) {
 			})
 		})
 	}
+	signertest.RunFaults(t, signertest.Faults{
+		Dead:     brokenAWS(awsfake.Internal),
+		WrongKey: brokenAWS(awsfake.WrongKey),
+		Garbage:  brokenAWS(awsfake.Garbage),
+		Hangs:    brokenAWS(awsfake.Hang),
+	})
+}
+
+// brokenAWS opens a key of a server that then goes wrong.
+func brokenAWS(f awsfake.Fault) func(*testing.T) signer.Signer {
+	return func(t *testing.T) signer.Signer {
+		s := startAWS(t)
+		s.AddKey("alias/tsa", awsfake.ECCP256)
+		k := open(t, s.URI("alias/tsa"), cloud.Config{})
+		s.Break("", f)
+		return k
+	}
 }
 
 // Every form of the name is the key, and the key stays what it was.

@@ -39,7 +39,7 @@ func azureFault(op, uri string, err error) *fault.Error {
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case fromCredential(err) && !netError(err):
-		return fault.New(fault.Credentials, op, "%s: %w", uri, text).WithHint(azureCredentialsHint)
+		return fault.New(fault.Credentials, op, "%s: no Azure credentials: %w", uri, &said{oneLine(err.Error()), err}).WithHint(azureCredentialsHint)
 	case badCertificate:
 		return fault.New(fault.Unreachable, op, "%s: %w", uri, text).
 			WithHint("the certificate of the vault is not trusted here: see what is between here and the vault, or add its authority to the system's")

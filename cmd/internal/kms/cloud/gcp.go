@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	siggcp "github.com/sigstore/sigstore/pkg/signature/kms/gcp"
 	"github.com/sigstore/sigstore/pkg/signature/options"
 	"google.golang.org/api/option"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
@@ -62,8 +64,9 @@ func versionNumber(name string) int64 {
 }
 
 func gcpClient(ctx context.Context, op, uri string, cfg Config) (*gcpkms.KeyManagementClient, error) {
+	opts := append(slices.Clone(cfg.GoogleOptions), option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(retryGCP)))
 	// The client renews its tokens under the context that it was made with.
-	client, err := gcpkms.NewKeyManagementClient(context.WithoutCancel(ctx), cfg.GoogleOptions...)
+	client, err := gcpkms.NewKeyManagementClient(context.WithoutCancel(ctx), opts...)
 	if err != nil {
 		return nil, fault.New(fault.Credentials, op, "%s: no Google credentials: %w", uri, err).WithHint(gcpCredentialsHint)
 	}

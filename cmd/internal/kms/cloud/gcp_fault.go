@@ -38,8 +38,12 @@ func gcpCode(err error) codes.Code {
 // gcpFault says what an error of the client, or of the provider around it,
 // means.
 func gcpFault(op, uri string, err error) *fault.Error {
-	s, ok := errors.AsType[gcpStatus](err)
-	if !ok {
+	var answer *status.Status
+	if away, ok := errors.AsType[*outage](err); ok {
+		answer = away.status
+	} else if s, ok := errors.AsType[gcpStatus](err); ok {
+		answer = s.GRPCStatus()
+	} else {
 		// The provider's own words: what the service sent does not fit.
 		if strings.HasSuffix(err.Error(), "corrupted in-transit") {
 			return fault.New(fault.Unreachable, op, "%s: %w", uri, err).
@@ -47,8 +51,8 @@ func gcpFault(op, uri string, err error) *fault.Error {
 		}
 		return fault.New(fault.Malformed, op, "%s: %w", uri, err)
 	}
-	code := s.GRPCStatus().Code()
-	text := &said{code.String() + ": " + s.GRPCStatus().Message(), err}
+	code := answer.Code()
+	text := &said{code.String() + ": " + oneLine(answer.Message()), err}
 	if credentialsText(text.text) {
 		return fault.New(fault.Credentials, op, "%s: %w", uri, text).WithHint(gcpCredentialsHint)
 	}
