@@ -51,11 +51,11 @@ func (p place) create(ctx context.Context, t signer.KeyType) error {
 		if err != nil {
 			return err
 		}
-		s, err := p.m.api.OpenSession(token.slot, p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
+		s, err := p.m.openSession(token.slot, p11.CKF_SERIAL_SESSION|p11.CKF_RW_SESSION)
 		if err != nil {
 			return explain(opCreate, err, "open a session with %s that may write", token.name())
 		}
-		defer p.m.api.CloseSession(s)
+		defer p.m.closeSession(s)
 		if err := p.login(opCreate, token, s); err != nil {
 			return err
 		}
@@ -132,8 +132,12 @@ func templates(label string, id []byte, params []*p11.Attribute) (public, privat
 		p11.NewAttribute(p11.CKA_LABEL, label),
 		p11.NewAttribute(p11.CKA_ID, id),
 		p11.NewAttribute(p11.CKA_SIGN, true),
-		p11.NewAttribute(p11.CKA_DECRYPT, false),
 		p11.NewAttribute(p11.CKA_UNWRAP, false),
+	}
+	if params[0].Type == p11.CKA_MODULUS_BITS {
+		// The other kinds cannot decrypt, and the module of TPMs refuses to
+		// make a key that is told not to.
+		private = append(private, p11.NewAttribute(p11.CKA_DECRYPT, false))
 	}
 	return public, private
 }

@@ -70,6 +70,8 @@ func lost(err error) bool {
 		p11.CKR_USER_NOT_LOGGED_IN,
 		p11.CKR_KEY_HANDLE_INVALID,
 		p11.CKR_OBJECT_HANDLE_INVALID,
+		// Left behind by a failure, in a module that does not clean up.
+		p11.CKR_OPERATION_ACTIVE,
 		p11.CKR_CRYPTOKI_NOT_INITIALIZED)
 }
 

@@ -433,7 +433,7 @@ func TestCreateRefuses(t *testing.T) {
 	if len(made) != 2 || len(made[0].attrs[p11.CKA_ID]) != idSize || string(made[0].attrs[p11.CKA_ID]) != string(made[1].attrs[p11.CKA_ID]) {
 		t.Fatalf("made %v", made)
 	}
-	for attr, want := range map[uint]byte{p11.CKA_SENSITIVE: 1, p11.CKA_EXTRACTABLE: 0, p11.CKA_PRIVATE: 1, p11.CKA_SIGN: 1, p11.CKA_DECRYPT: 0} {
+	for attr, want := range map[uint]byte{p11.CKA_SENSITIVE: 1, p11.CKA_EXTRACTABLE: 0, p11.CKA_PRIVATE: 1, p11.CKA_SIGN: 1, p11.CKA_UNWRAP: 0} {
 		if got := made[1].attrs[attr]; len(got) != 1 || got[0] != want {
 			t.Errorf("attribute %#x of the private key: %v; want %d", attr, got, want)
 		}

@@ -160,6 +160,52 @@ func TestRecovers(t *testing.T) {
 	}
 }
 
+// A module may leave the operation open that failed.
+func TestOperationLeftOpen(t *testing.T) {
+	f, m, _ := oneKey(t, signer.P256)
+	k := openAt(t, m, "object=k")
+	failOn(f, "Sign", p11.CKR_DEVICE_ERROR)
+	checkFault(t, sign(t, k), fault.Unreachable, "CKR_DEVICE_ERROR", "")
+	f.fail = nil
+	for range 2 {
+		if err := sign(t, k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if logins, _, sessions := f.counts(); logins != 2 || sessions != 1 {
+		t.Errorf("%d logins and %d sessions; want 2 and 1", logins, sessions)
+	}
+}
+
+// Sessions are opened and closed one after the other.
+func TestSessionsOpenedInTurn(t *testing.T) {
+	f, m, _ := oneKey(t, signer.P256)
+	k := openAt(t, m, "object=k")
+	var under, opened atomic.Int64
+	f.fail = func(call string) error {
+		switch call {
+		case "OpenSession":
+			if under.Add(1) > 1 {
+				t.Error("two sessions are being opened")
+			}
+			opened.Add(1)
+			time.Sleep(time.Millisecond)
+			under.Add(-1)
+		case "Sign":
+			time.Sleep(time.Millisecond) // so that more than one is needed
+		}
+		return nil
+	}
+	for _, err := range many(func() error { return sign(t, k) }) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if opened.Load() < 2 {
+		t.Errorf("%d sessions were opened", opened.Load())
+	}
+}
+
 // many runs f in 64 goroutines and returns their errors.
 func many(f func() error) (errs []error) {
 	var mu sync.Mutex

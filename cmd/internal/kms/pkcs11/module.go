@@ -42,6 +42,10 @@ type module struct {
 	// and logged in to. It is no mutex: waiting for it ends with a context.
 	turn chan struct{}
 
+	// session is held while one is opened or closed. The module of TPMs gives
+	// two callers at once the same one.
+	session sync.Mutex
+
 	mu      sync.Mutex
 	users   int           // open keys, those still closing included
 	calls   int           // calls of the library under way
@@ -187,6 +191,18 @@ func (m *module) now() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.epoch
+}
+
+func (m *module) openSession(slot, flags uint) (p11.SessionHandle, error) {
+	m.session.Lock()
+	defer m.session.Unlock()
+	return m.api.OpenSession(slot, flags)
+}
+
+func (m *module) closeSession(s p11.SessionHandle) error {
+	m.session.Lock()
+	defer m.session.Unlock()
+	return m.api.CloseSession(s)
 }
 
 // take waits for the turn to look for tokens.

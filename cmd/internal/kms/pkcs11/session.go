@@ -103,7 +103,7 @@ func (c *connection) get(ctx context.Context) (p11.SessionHandle, error) {
 func (c *connection) open() (p11.SessionHandle, error) {
 	var s p11.SessionHandle
 	err := c.m.call(c.epoch, func() (err error) {
-		s, err = c.m.api.OpenSession(c.token.slot, p11.CKF_SERIAL_SESSION)
+		s, err = c.m.openSession(c.token.slot, p11.CKF_SERIAL_SESSION)
 		return err
 	})
 	if err == nil {
@@ -115,7 +115,8 @@ func (c *connection) open() (p11.SessionHandle, error) {
 }
 
 // put gives a session back. After a failed signature it is as good as before:
-// that ends the operation (PKCS #11, C_Sign).
+// that ends the operation (PKCS #11, C_Sign). Where it does not, the next one
+// finds the connection lost.
 func (c *connection) put(s p11.SessionHandle) {
 	c.mu.Lock()
 	closed := c.closed
@@ -132,7 +133,7 @@ func (c *connection) put(s p11.SessionHandle) {
 // process out; other keys of the token keep their own.
 func (c *connection) end(s p11.SessionHandle) {
 	// The session may be gone already.
-	_ = c.m.call(c.epoch, func() error { return c.m.api.CloseSession(s) })
+	_ = c.m.call(c.epoch, func() error { return c.m.closeSession(s) })
 }
 
 // close ends the idle sessions now and each other one when it comes back.
