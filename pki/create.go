@@ -72,6 +72,11 @@ type Config struct {
 	// Organization too.
 	Subject pkix.Name
 
+	// RawSubject is the name in DER, to be certified as it is written, as from
+	// x509.CertificateRequest.RawSubject. Nil means that of Subject, which
+	// otherwise is not looked at.
+	RawSubject []byte
+
 	// PublicKey is the key to certify. For a root, nil means that of IssuerKey.
 	PublicKey crypto.PublicKey
 
@@ -180,6 +185,11 @@ func template(kind Kind, cfg Config) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.RawSubject != nil {
+		if cfg.Subject, err = parseName(cfg.RawSubject); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case kind < KindRoot || kind > KindLeaf:
 		return nil, fmt.Errorf("unknown kind %v", kind)
@@ -207,6 +217,7 @@ func template(kind Kind, cfg Config) (*x509.Certificate, error) {
 	}
 	t := &x509.Certificate{
 		Subject:               cfg.Subject,
+		RawSubject:            cfg.RawSubject,
 		PublicKey:             cfg.PublicKey,
 		SerialNumber:          cfg.SerialNumber,
 		SignatureAlgorithm:    cfg.SignatureAlgorithm,
@@ -259,6 +270,17 @@ func template(kind Kind, cfg Config) (*x509.Certificate, error) {
 		t.ExtraExtensions = append(t.ExtraExtensions, ext)
 	}
 	return t, nil
+}
+
+// parseName reads a name that is written out in DER.
+func parseName(der []byte) (pkix.Name, error) {
+	var rdns pkix.RDNSequence
+	var name pkix.Name
+	if rest, err := asn1.Unmarshal(der, &rdns); err != nil || len(rest) > 0 {
+		return name, errors.New("the subject is not a name in DER")
+	}
+	name.FillFromRDNSequence(&rdns)
+	return name, nil
 }
 
 // extend gives a certificate the usages of its kind.

@@ -348,6 +348,27 @@ func TestCreatePolicies(t *testing.T) {
 	}
 }
 
+// TestCreateRawSubject: a name is certified octet by octet.
+func TestCreateRawSubject(t *testing.T) {
+	c := pkitest.TSA(t, pkitest.Options{})
+	// CN=Example as a PrintableString, emailAddress=a@b as an IA5String.
+	const raw = "\x30\x26\x31\x10\x30\x0e\x06\x03\x55\x04\x03\x13\x07Example\x31\x12\x30\x10\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01\x16\x03a@b"
+	cfg := pki.Config{Role: pki.RoleTSA, Subject: subject, RawSubject: []byte(raw), PublicKey: c.LeafKey.Public(), Issuer: c.Intermediate, IssuerKey: c.IntermediateKey}
+	leaf, err := pki.CreateLeaf(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(leaf.RawSubject) != raw || leaf.Subject.CommonName != "Example" {
+		t.Errorf("subject %x", leaf.RawSubject)
+	}
+	for name, in := range map[string]string{"trailing data": raw + "\x05\x00", "not a name": "\x05\x00", "no common name": "\x30\x00", "empty": ""} {
+		cfg.RawSubject = []byte(in)
+		if leaf, err := pki.CreateLeaf(cfg); err == nil || leaf != nil {
+			t.Errorf("CreateLeaf with %s = %v, %v", name, leaf, err)
+		}
+	}
+}
+
 func TestCreateRolesRefuse(t *testing.T) {
 	c := pkitest.CA(t, pkitest.Options{})
 	leaf := pki.Config{Role: pki.RoleCA, Subject: subject, PublicKey: c.RootKey.Public(), Issuer: c.Intermediate, IssuerKey: c.IntermediateKey}
