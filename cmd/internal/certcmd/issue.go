@@ -16,12 +16,12 @@ import (
 	"github.com/fencepost-tsa/fencepost/signer"
 )
 
-// A subject is a key that is certified. Its signer is nil if only the public
-// half is known, made is nil if the key was there before.
+// A subject is a key that is certified.
 type subject struct {
 	public crypto.PublicKey
-	signer signer.Signer
-	made   *signer.Key
+	signer signer.Signer // nil if only the public half is known
+	made   *signer.Key   // nil if the key was there before
+	name   []byte        // that of a request, in DER; nil for the name of the options
 }
 
 // made is what was made and is not written yet. The CAs' keys are empty where
@@ -46,8 +46,23 @@ func (m *made) rooted() bool {
 	return top.Subject.String() == top.Issuer.String()
 }
 
-// provide opens the key of a URI, or makes one if there is none.
-func (o *createOptions) provide(ctx context.Context, env *cli.Env, m *made, uri string) (subject, error) {
+// open opens the key that an option names. A certificate for a key that does
+// not sign as it should, or by one, would be found out when it is too late, or
+// with words that nobody understands.
+func (m *made) open(ctx context.Context, env *cli.Env, option, uri string) (subject, error) {
+	key, err := openKey(ctx, env, uri)
+	if err != nil {
+		return subject{}, err
+	}
+	m.opened = append(m.opened, key)
+	if err := signer.Prove(ctx, key, 0); err != nil {
+		return subject{}, fmt.Errorf("%s %s: %w", option, uri, err)
+	}
+	return subject{public: key.Public(), signer: key}, nil
+}
+
+// provide opens the key that an option names, or makes one if it names none.
+func (o *createOptions) provide(ctx context.Context, env *cli.Env, m *made, option, uri string) (subject, error) {
 	if uri == "" {
 		t, err := signer.ParseKeyType(o.keyType)
 		if err != nil {
@@ -59,12 +74,7 @@ func (o *createOptions) provide(ctx context.Context, env *cli.Env, m *made, uri 
 		}
 		return subject{public: key.Public(), signer: key, made: key}, nil
 	}
-	key, err := openKey(ctx, env, uri)
-	if err != nil {
-		return subject{}, err
-	}
-	m.opened = append(m.opened, key)
-	return subject{public: key.Public(), signer: key}, nil
+	return m.open(ctx, env, option, uri)
 }
 
 // An issueFunc is a CA: it takes a request and returns the certificate for it
@@ -74,12 +84,12 @@ type issueFunc func(ctx context.Context, req *x509.CertificateRequest) ([]*x509.
 
 // make makes the chain, or the request.
 func (o *createOptions) make(ctx context.Context, env *cli.Env, m *made) error {
-	name, err := o.provideService(ctx, env, m)
+	err := o.provideService(ctx, env, m)
 	if err != nil {
 		return err
 	}
 	if o.csr {
-		m.request, err = pki.CreateRequest(pki.RequestConfig{Role: o.profile, Subject: name, Key: signer.Crypto(ctx, m.service.signer)})
+		m.request, err = pki.CreateRequest(pki.RequestConfig{Role: o.profile, Subject: o.name(), Key: signer.Crypto(ctx, m.service.signer)})
 		return err
 	}
 	issuer, issuerKey, err := o.provideIssuer(ctx, env, m)
@@ -87,7 +97,7 @@ func (o *createOptions) make(ctx context.Context, env *cli.Env, m *made) error {
 		return err
 	}
 	cfg := pki.Config{
-		Role: o.profile, Subject: name, PublicKey: m.service.public,
+		Role: o.profile, Subject: o.name(), RawSubject: m.service.name, PublicKey: m.service.public,
 		Issuer: issuer[0], IssuerKey: signer.Crypto(ctx, issuerKey),
 		NotBefore: begin(issuer[0]), CRLDistributionPoints: o.crls, IssuingCertificateURL: o.caURLs, Policies: o.policies,
 	}
@@ -110,62 +120,54 @@ func (o *createOptions) make(ctx context.Context, env *cli.Env, m *made) error {
 	return nil
 }
 
-// provideService finds or makes the key of the service, and returns its name.
-func (o *createOptions) provideService(ctx context.Context, env *cli.Env, m *made) (pkix.Name, error) {
-	name := o.name()
+// provideService finds or makes the key of the service.
+func (o *createOptions) provideService(ctx context.Context, env *cli.Env, m *made) error {
 	switch {
 	case o.publicKey != "":
 		data, err := env.ReadFile(o.publicKey, pki.MaxFileSize)
 		if err != nil {
-			return name, err
+			return err
 		}
 		if m.service.public, err = pki.ParsePublicKey(data); err != nil {
-			return name, fmt.Errorf("%s: %w", o.publicKey, err)
+			return fmt.Errorf("%s: %w", o.publicKey, err)
 		}
-		return name, nil
+		return nil
 	case o.request != "":
 		return o.readRequest(env, m)
 	}
 	var err error
-	if m.service, err = o.provide(ctx, env, m, o.key); err != nil || m.service.made != nil {
-		return name, err
-	}
-	// A certificate for a key that does not sign as it should would be found
-	// out when the service starts, and by then the CA's key may be far away.
-	if err := signer.Prove(ctx, m.service.signer, 0); err != nil {
-		return name, fmt.Errorf("--key %s: %w", o.key, err)
-	}
-	return name, nil
+	m.service, err = o.provide(ctx, env, m, "--key", o.key)
+	return err
 }
 
 // readRequest takes the key and the name out of a request, and says what else
 // it asks for in vain.
-func (o *createOptions) readRequest(env *cli.Env, m *made) (pkix.Name, error) {
+func (o *createOptions) readRequest(env *cli.Env, m *made) error {
 	data, err := env.ReadFile(o.request, pki.MaxFileSize)
 	if err != nil {
-		return pkix.Name{}, err
+		return err
 	}
 	req, err := pki.ParseRequest(data)
 	if err != nil {
-		return pkix.Name{}, fmt.Errorf("%s: %w", o.request, err)
+		return fmt.Errorf("%s: %w", o.request, err)
 	}
-	if req.Subject.CommonName == "" {
-		return pkix.Name{}, fmt.Errorf("%s: the request names nobody: its subject has no common name", o.request)
+	name := req.Subject
+	if name.CommonName == "" {
+		return fmt.Errorf("%s: the request names nobody: its subject has no common name", o.request)
 	}
 	if vain := pki.UnmetWishes(req, o.profile); len(vain) > 0 {
 		env.Warn("%s: asks for extensions that the certificate does not have so: %s", o.request, strings.Join(vain, ", "))
 	}
-	m.service.public = req.PublicKey
-	o.commonName, o.organization, o.country = req.Subject.CommonName, "", "" // for the names of CAs
-	if len(req.Subject.Organization) > 0 {
-		o.organization = req.Subject.Organization[0]
+	m.service.public, m.service.name = req.PublicKey, req.RawSubject
+	// The CAs above are named after it.
+	o.commonName, o.organization, o.country = name.CommonName, "", ""
+	if len(name.Organization) > 0 {
+		o.organization = name.Organization[0]
 	}
-	if len(req.Subject.Country) > 0 {
-		o.country = req.Subject.Country[0]
+	if len(name.Country) > 0 {
+		o.country = name.Country[0]
 	}
-	// As extra names, so that attributes which pkix.Name has no field for are
-	// certified too.
-	return pkix.Name{CommonName: req.Subject.CommonName, ExtraNames: req.Subject.Names}, nil
+	return nil
 }
 
 // provideIssuer returns the chain of the CA that issues the service's
@@ -176,12 +178,11 @@ func (o *createOptions) provideIssuer(ctx context.Context, env *cli.Env, m *made
 		if err != nil {
 			return nil, nil, err
 		}
-		key, err := openKey(ctx, env, o.issuerKey)
+		key, err := m.open(ctx, env, "--issuer-key", o.issuerKey)
 		if err != nil {
 			return nil, nil, err
 		}
-		m.opened = append(m.opened, key)
-		return chain, key, nil
+		return chain, key.signer, nil
 	}
 	if o.profile == pki.RoleCA {
 		root, err := o.makeRoot(ctx, env, m)
@@ -194,7 +195,7 @@ func (o *createOptions) provideIssuer(ctx context.Context, env *cli.Env, m *made
 	if err != nil {
 		return nil, nil, err
 	}
-	if m.intermediate, err = o.provide(ctx, env, m, o.intermediateKey); err != nil {
+	if m.intermediate, err = o.provide(ctx, env, m, "--intermediate-key", o.intermediateKey); err != nil {
 		return nil, nil, err
 	}
 	req, err := pki.CreateRequest(pki.RequestConfig{
@@ -238,7 +239,7 @@ func (o *createOptions) intermediateCA(ctx context.Context, env *cli.Env, m *mad
 // makeRoot makes a root, and leaves its key in m.
 func (o *createOptions) makeRoot(ctx context.Context, env *cli.Env, m *made) (*x509.Certificate, error) {
 	var err error
-	if m.root, err = o.provide(ctx, env, m, o.rootKey); err != nil {
+	if m.root, err = o.provide(ctx, env, m, "--root-key", o.rootKey); err != nil {
 		return nil, err
 	}
 	cfg := pki.Config{
