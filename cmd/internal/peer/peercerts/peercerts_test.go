@@ -47,7 +47,7 @@ func keyFile(t *testing.T, kind signer.KeyType) (uri string, key *signer.Key) {
 
 // readChain reads what was written, and holds it to the rules by which the
 // namesake's server starts.
-func readChain(t *testing.T, name string, key *signer.Key) []*x509.Certificate {
+func readChain(t *testing.T, name string, key signer.Signer) []*x509.Certificate {
 	t.Helper()
 	data, err := os.ReadFile(name)
 	if err != nil {
