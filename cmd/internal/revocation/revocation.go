@@ -173,12 +173,18 @@ func (f *Fetcher) Verify(ctx context.Context, p verify.Policy, decide func(verif
 	}
 	var findings []Finding
 	for _, q := range c.asked {
-		inChain := func(cert *x509.Certificate) bool { return cert.Equal(q.Certificate) }
-		if ts == nil || slices.ContainsFunc(ts.Chain, inChain) {
+		if ts == nil || inChain(ts.Chain, q) {
 			findings = append(findings, f.find(q))
 		}
 	}
 	return ts, findings, err
+}
+
+// inChain reports whether a question is about a certificate of the chain, by
+// its issuer there.
+func inChain(chain []*x509.Certificate, q verify.RevocationQuery) bool {
+	i := slices.IndexFunc(chain, q.Certificate.Equal)
+	return i >= 0 && i+1 < len(chain) && chain[i+1].Equal(q.Issuer)
 }
 
 // A checker answers from what was fetched, and notes what was not. It serves

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -269,29 +271,92 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// TestCrossCertified: a second chain is asked about when the first is revoked.
+// TestCrossCertified: of two chains, the one that is not revoked counts,
+// whichever is tried first.
 func TestCrossCertified(t *testing.T) {
-	s := revocationtest.Serve(t, revocationtest.Config{})
-	s.Revoke(s.Chain.Intermediate, tsptest.Time(), pki.ReasonKeyCompromise)
-	cross := *s.Chain.Intermediate
-	cross.SerialNumber = s.Chain.Leaf.SerialNumber // any other
-	cross.Extensions = nil
-	raw, err := x509.CreateCertificate(nil, &cross, s.Chain.Root, s.Chain.IntermediateKey.Public(), s.Chain.RootKey)
-	if err != nil {
-		t.Fatal(err)
+	for _, test := range []struct {
+		name          string
+		first, second bool
+		want          verify.Reason
+	}{
+		{name: "neither"},
+		{name: "first", first: true},
+		{name: "second", second: true},
+		{name: "both", first: true, second: true, want: verify.ReasonRevoked},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := revocationtest.Serve(t, revocationtest.Config{OCSP: []string{}})
+			cross := *s.Chain.Intermediate
+			cross.SerialNumber = big.NewInt(4711)
+			cross.Extensions = nil
+			raw, err := x509.CreateCertificate(nil, &cross, s.Chain.Root, s.Chain.IntermediateKey.Public(), s.Chain.RootKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, err := x509.ParseCertificate(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			good := []*x509.Certificate{s.Chain.Intermediate, second}
+			if test.second {
+				s.Revoke(second, tsptest.Time(), pki.ReasonKeyCompromise)
+				good = good[:1]
+			}
+			if test.first {
+				s.Revoke(s.Chain.Intermediate, tsptest.Time(), pki.ReasonKeyCompromise)
+				good = good[1:]
+			}
+			p := verify.Policy{Roots: []*x509.Certificate{s.Chain.Root}, Intermediates: []*x509.Certificate{second}}
+			token := s.Forge().ParsedToken(t)
+			ts, findings, err := newFetcher(revocation.Require).Verify(t.Context(), p, func(p verify.Policy) (*verify.Timestamp, error) {
+				return p.Token(token, tsptest.Request().Imprint)
+			})
+			if got := reasonOf(err); got != test.want || (ts == nil) != (test.want != "") {
+				t.Fatalf("Verify = %v, %v, want reason %q", ts, err, test.want)
+			}
+			if ts == nil {
+				return
+			}
+			if !slices.ContainsFunc(good, ts.Chain[1].Equal) || len(findings) != 2 || !findings[1].Certificate.Equal(ts.Chain[1]) {
+				t.Errorf("the chain by %v, with findings %+v", ts.Chain[1].SerialNumber, findings)
+			}
+		})
 	}
-	second, err := x509.ParseCertificate(raw)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// TestManyAddresses: so many of a kind are tried, and no more.
+func TestManyAddresses(t *testing.T) {
+	var paths, urls []string
+	list := func(s *revocationtest.Server) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Write(s.CRL(s.Chain.Intermediate, s.Chain.IntermediateKey))
+		}
 	}
-	s.Handle(revocationtest.OCSP, status(http.StatusNotFound)) // ours tells issuers apart by serial number
-	p := verify.Policy{Roots: []*x509.Certificate{s.Chain.Root}, Intermediates: []*x509.Certificate{second}}
-	token := s.Forge().ParsedToken(t)
-	ts, findings, err := newFetcher(revocation.Require).Verify(t.Context(), p, func(p verify.Policy) (*verify.Timestamp, error) {
-		return p.Token(token, tsptest.Request().Imprint)
-	})
-	if err != nil || !ts.Chain[1].Equal(second) || len(findings) != 2 {
-		t.Errorf("Verify = %v, %v, %v, want the chain by the second intermediate", ts, findings, err)
+	// The addresses are those of another server, which is there before the
+	// certificates are.
+	lists := revocationtest.Serve(t, revocationtest.Config{Name: "Lists"})
+	for i := range 5 {
+		paths = append(paths, fmt.Sprintf("/%d.crl", i))
+		urls = append(urls, lists.URL+paths[i])
+	}
+	s := revocationtest.Serve(t, revocationtest.Config{OCSP: []string{}, CRL: urls})
+	for _, path := range paths[3:] {
+		lists.Handle(path, list(s))
+	}
+	_, findings, err := run(t, s, newFetcher(revocation.Require))
+	if reasonOf(err) != verify.ReasonRevocationUnknown || !strings.Contains(err.Error(), "2 more addresses are not tried") || lists.Requests(paths[3]) != 0 {
+		t.Errorf("the fourth address would have known: %v", err)
+	}
+	if len(findings) == 0 || len(findings[0].Failed) != 4 {
+		t.Errorf("findings %+v, want three failures and what was left out", findings)
+	}
+	lists.Handle(paths[2], list(s))
+	_, findings, err = run(t, s, newFetcher(revocation.Soft))
+	if err != nil || findings[0].Status == nil || findings[0].URL != urls[2] {
+		t.Errorf("the third address knows: %+v, %v", findings, err)
+	}
+	if got := lists.Requests(paths[0]); got != 2 { // one for each run, although both certificates name it
+		t.Errorf("the first address was asked %d times, want 2", got)
 	}
 }
 
@@ -368,11 +433,49 @@ func TestCache(t *testing.T) {
 	}
 }
 
+// TestCacheStale: what is stale by the clock of the verification is asked
+// again.
+func TestCacheStale(t *testing.T) {
+	s := revocationtest.Serve(t, revocationtest.Config{})
+	cfg := revocation.Config{Mode: revocation.Require, Cache: t.TempDir(), Proxy: direct}
+	s.Revoke(s.Chain.Leaf, tsptest.Time(), pki.ReasonCertificateHold)
+	for range 2 {
+		if _, _, err := run(t, s, revocation.New(cfg)); reasonOf(err) != verify.ReasonRevoked {
+			t.Fatal(err)
+		}
+	}
+	s.Release(s.Chain.Leaf)
+	token, p := s.Forge().ParsedToken(t), verify.Policy{Roots: []*x509.Certificate{s.Chain.Root}}
+	p.Now = func() time.Time { return time.Now().Add(13 * time.Hour) } // responses are good for 12
+	later := func() ([]revocation.Finding, error) {
+		_, findings, err := revocation.New(cfg).Verify(t.Context(), p, func(p verify.Policy) (*verify.Timestamp, error) {
+			return p.Token(token, tsptest.Request().Imprint)
+		})
+		return findings, err
+	}
+	// The list is older than the hold, which stays until something newer lifts it.
+	if _, err := later(); reasonOf(err) != verify.ReasonRevoked {
+		t.Errorf("13 hours later: %v, want revoked", err)
+	}
+	if got := s.Requests(revocationtest.OCSP); got != 4 {
+		t.Errorf("13 hours later: %d requests in all, want 4", got)
+	}
+	cfg.Cache = ""
+	findings, err := later()
+	if err != nil || findings[0].Status.Source != verify.SourceCRL {
+		t.Errorf("13 hours later, without the cache: %+v, %v, want a list to fall back on", findings, err)
+	}
+}
+
 // TestCacheKeepsOut: what proves nothing is not kept, nor what holds for the
 // moment only.
 func TestCacheKeepsOut(t *testing.T) {
-	s := revocationtest.Serve(t, revocationtest.Config{OCSP: []string{}})
 	dir := t.TempDir()
+	momentary := revocationtest.Serve(t, revocationtest.Config{Momentary: true})
+	if _, findings, err := run(t, momentary, revocation.New(revocation.Config{Mode: revocation.Require, Cache: dir, Proxy: direct})); err != nil || !findings[0].Status.NextUpdate.IsZero() {
+		t.Errorf("a response without nextUpdate: %+v, %v", findings, err)
+	}
+	s := revocationtest.Serve(t, revocationtest.Config{OCSP: []string{}})
 	s.Handle(revocationtest.LeafCRL, send(s.CRL(s.Chain.Root, s.Chain.RootKey)))
 	s.Handle(revocationtest.IntermediateCRL, send([]byte("<html>")))
 	f := revocation.New(revocation.Config{Cache: dir, Proxy: direct})

@@ -55,6 +55,8 @@ type Config struct {
 	// OCSP and CRL are the addresses in both certificates. Nil means those of
 	// the server, empty none.
 	OCSP, CRL []string
+	// Momentary leaves nextUpdate out of OCSP responses.
+	Momentary bool
 }
 
 // A Server is the CA.
@@ -63,7 +65,8 @@ type Server struct {
 	URL   string
 	Chain *pkitest.Chain
 
-	t testing.TB
+	t         testing.TB
+	momentary bool
 
 	mu       sync.Mutex
 	revoked  map[string]pki.Revocation // by serial number
@@ -74,7 +77,7 @@ type Server struct {
 // Serve starts a server that ends with the test.
 func Serve(t testing.TB, cfg Config) *Server {
 	t.Helper()
-	s := &Server{t: t, revoked: map[string]pki.Revocation{}, handlers: map[string]http.HandlerFunc{}, count: map[string]int{}}
+	s := &Server{t: t, momentary: cfg.Momentary, revoked: map[string]pki.Revocation{}, handlers: map[string]http.HandlerFunc{}, count: map[string]int{}}
 	srv := httptest.NewServer(s)
 	t.Cleanup(srv.Close)
 	s.URL = srv.URL
@@ -108,6 +111,13 @@ func (s *Server) Revoke(cert *x509.Certificate, at time.Time, reason pki.Reason)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.revoked[cert.SerialNumber.String()] = pki.Revocation{Serial: cert.SerialNumber, Time: at, Reason: reason}
+}
+
+// Release takes a revocation back, as that of a certificate on hold.
+func (s *Server) Release(cert *x509.Certificate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.revoked, cert.SerialNumber.String())
 }
 
 // Handle has h answer at a path, nil the server again.
@@ -182,6 +192,9 @@ func (s *Server) Answer(request, nonce []byte) []byte {
 	}
 	template := ocsp.Response{Status: ocsp.Good, SerialNumber: req.SerialNumber,
 		ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(12 * time.Hour)}
+	if s.momentary {
+		template.NextUpdate = time.Time{}
+	}
 	s.mu.Lock()
 	revoked, ok := s.revoked[req.SerialNumber.String()]
 	s.mu.Unlock()
