@@ -169,30 +169,34 @@ func loadChains(setting string, files []config.Path) ([][]*x509.Certificate, err
 type ChainFile struct {
 	Setting string // that names the file, for errors
 	Path    string
-	Key     crypto.PublicKey // of the signer
 	// EnforceIntermediateEKU demands intermediates that are limited to
 	// timestamping.
 	EnforceIntermediateEKU bool
 	Warn                   func(text string) // gets what some clients refuse
 }
 
-// ReadChain reads the chain of a timestamp authority, and refuses one that no
-// client would trust or that is another key's.
-func ReadChain(f ChainFile) ([]*x509.Certificate, error) {
+// Read reads the chain of a timestamp authority. It is not checked.
+func (f ChainFile) Read() ([]*x509.Certificate, error) {
 	chain, err := loadChain(f.Path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Setting, err)
 	}
-	report := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: f.Key, EnforceIntermediateEKU: f.EnforceIntermediateEKU})
+	return chain, nil
+}
+
+// Check refuses a chain that no client would trust, or that is not that of the
+// signer with the key.
+func (f ChainFile) Check(chain []*x509.Certificate, key crypto.PublicKey) error {
+	report := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: key, EnforceIntermediateEKU: f.EnforceIntermediateEKU})
 	if err := report.Err(); err != nil {
-		return nil, cli.Hint(fmt.Errorf("%s: %s: %w", f.Setting, f.Path, err), "%q shows all that is wrong with a chain", "fencepost cert check "+f.Path)
+		return cli.Hint(fmt.Errorf("%s: %s: %w", f.Setting, f.Path, err), "%q shows all that is wrong with a chain", "fencepost cert check "+f.Path)
 	}
 	for _, finding := range report.Findings {
 		if finding.Severity == pki.Warning {
 			f.Warn(fmt.Sprintf("%s: %s", f.Setting, finding))
 		}
 	}
-	return chain, nil
+	return nil
 }
 
 func loadChain(path string) ([]*x509.Certificate, error) {

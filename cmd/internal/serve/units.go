@@ -6,6 +6,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/authority"
@@ -35,14 +36,19 @@ func (l *loader) closeAll() error {
 	return errors.Join(all...)
 }
 
-// open opens a key and has it sign.
-func (l *loader) open(ctx context.Context, setting string, u config.KeyURI) (*kms.Key, error) {
+// open opens the key of a certificate, or if there is none yet any.
+func (l *loader) open(ctx context.Context, setting string, u config.KeyURI, want *x509.Certificate) (*kms.Key, error) {
 	limits := l.conf.Limits
-	key, err := kms.Open(ctx, u.URI, kms.Config{
+	cfg := kms.Config{
 		LookupEnv:    l.opts.LookupEnv,
 		AllowProgram: true,
 		Limits:       kms.Limits{Timeout: l.timeout, Concurrency: limits.SignConcurrency, Attempts: limits.SignAttempts},
-	})
+		Report:       ReportKey(l.opts.Log, setting),
+	}
+	if want != nil {
+		cfg.Want = want.PublicKey
+	}
+	key, err := kms.Open(ctx, u.URI, cfg)
 	if err != nil {
 		return nil, keyError(setting, err)
 	}
@@ -53,6 +59,18 @@ func (l *loader) open(ctx context.Context, setting string, u config.KeyURI) (*km
 		}
 	}
 	return key, nil
+}
+
+// ReportKey logs what will keep a key from signing unless somebody sees to it,
+// such as a Vault token that cannot be renewed.
+func ReportKey(log *slog.Logger, setting string) func(error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return func(err error) {
+		log.LogAttrs(context.Background(), slog.LevelWarn, "key will fail", slog.String("key", setting),
+			slog.String("kind", string(fault.KindOf(err))), slog.String("detail", err.Error()), slog.String("hint", fault.HintOf(err)))
+	}
 }
 
 // keyError names the setting, and repeats the hint where the program shows it.
@@ -94,18 +112,24 @@ func (l *loader) units(ctx context.Context) ([]tsa.Unit, error) {
 }
 
 func (l *loader) unit(ctx context.Context, setting string, u config.KeyURI, file config.Path) (tsa.Unit, error) {
-	key, err := l.open(ctx, setting+".key", u)
+	var want *x509.Certificate
+	var chain []*x509.Certificate
+	var err error
+	f := ChainFile{Setting: setting + ".chain", Path: string(file), EnforceIntermediateEKU: l.conf.TSA.EnforceIntermediateEKU, Warn: l.opts.Warn}
+	if !u.InMemory() {
+		if chain, err = f.Read(); err != nil {
+			return tsa.Unit{}, err
+		}
+		want = chain[0]
+	}
+	key, err := l.open(ctx, setting+".key", u, want)
 	if err != nil {
 		return tsa.Unit{}, err
 	}
-	var chain []*x509.Certificate
 	if u.InMemory() {
 		chain, err = developmentChain(ctx, key)
 	} else {
-		chain, err = ReadChain(ChainFile{
-			Setting: setting + ".chain", Path: string(file), Key: key.Public(),
-			EnforceIntermediateEKU: l.conf.TSA.EnforceIntermediateEKU, Warn: l.opts.Warn,
-		})
+		err = f.Check(chain, key.Public())
 	}
 	if err != nil {
 		return tsa.Unit{}, err
@@ -158,13 +182,13 @@ const defaultUnitName = "Timestamping Unit"
 // delegate opens the key that certifies stamping keys.
 func (l *loader) delegate(ctx context.Context) (*tsa.Delegate, error) {
 	t := l.conf.TSA
-	key, err := l.open(ctx, "tsa.key", t.Key)
-	if err != nil {
-		return nil, err
-	}
 	chain, err := loadChain(string(t.Chain))
 	if err != nil {
 		return nil, fmt.Errorf("tsa.chain: %w", err)
+	}
+	key, err := l.open(ctx, "tsa.key", t.Key, chain[0])
+	if err != nil {
+		return nil, err
 	}
 	ca := chain[0]
 	d := &tsa.Delegate{

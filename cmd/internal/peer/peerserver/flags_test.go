@@ -136,6 +136,7 @@ func TestRefuses(t *testing.T) {
 		{"kms in memory", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "memory:p256", "--certificate-chain-path", chain}, "--timestamp-signer memory"},
 		{"a program on the command line", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "exec:/bin/true", "--certificate-chain-path", chain}, "from the configuration file only"},
 		{"pin on the command line", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "pkcs11:token=a?pin-value=1234", "--certificate-chain-path", chain}, "pin-source"},
+		{"kms address missing", nil, []string{"--timestamp-signer", "kms", "--kms-key-resource", "hashivault://tsa", "--certificate-chain-path", chain}, "VAULT_ADDR"},
 		{"tink without a wrapping key", nil, []string{"--timestamp-signer", "tink", "--tink-keyset-path", "x"}, "needs --tink-key-resource"},
 		{"tink without a keyset", nil, []string{"--timestamp-signer", "tink", "--tink-key-resource", "hcvault://h/k"}, "needs --tink-keyset-path"},
 		{"tink with a bad wrapping key", nil, []string{"--timestamp-signer", "tink", "--tink-key-resource", "file:x", "--tink-keyset-path", "x", "--certificate-chain-path", chain}, "--tink-key-resource"},

@@ -56,15 +56,41 @@ func (o *options) identity(ctx context.Context) (*kms.Key, []*x509.Certificate, 
 		return nil, nil, cli.Hint(cli.Usagef("--timestamp-signer %s needs --certificate-chain-path", kind),
 			"\"fencepost cert create --key '%s' --out DIR\" makes a chain", u)
 	}
+	f := serve.ChainFile{
+		Setting: "--certificate-chain-path", Path: o.chain,
+		EnforceIntermediateEKU: o.enforceEKU, Warn: func(text string) { o.warn("%s", text) },
+	}
+	var chain []*x509.Certificate
+	if kind != "memory" {
+		if chain, err = f.Read(); err != nil {
+			return nil, nil, err
+		}
+		cfg.Want = chain[0].PublicKey
+	}
+	cfg.Limits.Timeout, cfg.Report = o.signTimeout, serve.ReportKey(o.log, flag)
 	key, err := kms.Open(ctx, u, cfg)
 	if err != nil {
 		return nil, nil, keyError(flag, err)
 	}
-	chain, err := o.chainOf(ctx, u, key, flag)
+	if kind == "memory" {
+		chain, err = serve.NewChain(ctx, key, pkix.Name{Organization: []string{"local"}, CommonName: "Test TSA Timestamping"})
+	} else if err = f.Check(chain, key.Public()); err == nil {
+		err = o.prove(ctx, key, flag)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, key.Close())
 	}
 	return key, chain, nil
+}
+
+// prove has the key sign.
+func (o *options) prove(ctx context.Context, key *kms.Key, flag string) error {
+	ctx, cancel := context.WithTimeout(ctx, o.signTimeout)
+	defer cancel()
+	if err := signer.Prove(ctx, key, o.digest()); err != nil {
+		return keyError(flag, err)
+	}
+	return nil
 }
 
 // strangers refuses flags of a signer that is not the one chosen: a key that is
@@ -176,25 +202,6 @@ func (o *options) tinkKey(cfg *kms.Config) (signer.URI, error) {
 func (o *options) lookupEnv(name string) (string, bool) {
 	value := o.env.Getenv(name)
 	return value, value != ""
-}
-
-// chainOf reads the chain, or makes that of a key in memory, and has the key
-// sign.
-func (o *options) chainOf(ctx context.Context, u signer.URI, key *kms.Key, flag string) ([]*x509.Certificate, error) {
-	if u.Scheme == signer.SchemeMemory {
-		return serve.NewChain(ctx, key, pkix.Name{Organization: []string{"local"}, CommonName: "Test TSA Timestamping"})
-	}
-	chain, err := serve.ReadChain(serve.ChainFile{
-		Setting: "--certificate-chain-path", Path: o.chain, Key: key.Public(),
-		EnforceIntermediateEKU: o.enforceEKU, Warn: func(text string) { o.warn("%s", text) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := signer.Prove(ctx, key, o.digest()); err != nil {
-		return nil, keyError(flag, err)
-	}
-	return chain, nil
 }
 
 // digest is the hash of --timestamp-signer-hash, zero if it is not given and
