@@ -28,8 +28,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/fencepost-tsa/fencepost/verify"
 )
 
@@ -289,15 +287,16 @@ func (f *Fetcher) why(q verify.RevocationQuery, a *answer) error {
 
 // ask fetches what there is about each certificate, and remembers it.
 func (f *Fetcher) ask(ctx context.Context, questions []verify.RevocationQuery) error {
-	group := errgroup.Group{}
-	group.SetLimit(maxFetches)
+	var group sync.WaitGroup
+	places := make(chan struct{}, maxFetches)
 	for _, q := range questions {
-		group.Go(func() error {
+		group.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
 			a := f.gather(ctx, q)
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.answers[key(q)] = a
-			return nil
 		})
 	}
 	group.Wait()
