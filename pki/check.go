@@ -120,8 +120,8 @@ type CheckOptions struct {
 }
 
 // Check goes through a chain, leaf first and root last, and reports all that it
-// finds. For RoleCA the first certificate is the issuing CA's. Rules about a link between certificates that are not a chain at all
-// (RuleOrder) are left out, since they would only repeat that.
+// finds. For the roles of CAs the first certificate is the issuing CA's. Rules
+// about a link between certificates that are not a chain at all (RuleOrder) are left out, since they would only repeat that.
 func Check(chain []*x509.Certificate, opts CheckOptions) Report {
 	c := &checker{chain: chain, opts: opts, report: Report{
 		Findings: []Finding{}, // [] in JSON, not null
@@ -148,7 +148,7 @@ func Check(chain []*x509.Certificate, opts CheckOptions) Report {
 		c.form(i)
 	}
 	first := 0 // of those that issue
-	if c.role.role == RoleCA {
+	if c.role.issues() {
 		c.issuing()
 	} else {
 		c.leaf()

@@ -23,7 +23,7 @@ type Kind int
 // The kinds. The zero Kind is none.
 const (
 	KindRoot         Kind = iota + 1 // self-signed, the trust anchor
-	KindIntermediate                 // issues leaves and nothing else; for RoleCA it does the role's work
+	KindIntermediate                 // issues leaves and nothing else; for a CA it does the role's work
 	KindLeaf                         // certifies the key that does the role's work
 )
 
@@ -64,7 +64,7 @@ const Backdate = 5 * time.Minute
 // Config describes one certificate to make.
 type Config struct {
 	// Role decides the extended key usage, and which kinds of certificate there
-	// are: a chain for RoleCA has no leaf. Required.
+	// are: a chain for a CA has no leaf. Required.
 	Role Role
 
 	// Subject is the name certified. CommonName is required and must differ
@@ -128,13 +128,13 @@ func CreateRoot(cfg Config) (*x509.Certificate, error) { return create(KindRoot,
 
 // CreateIntermediate makes the CA certificate that issues leaves: path length
 // 0, critical keyUsage keyCertSign and cRLSign, and the extended key usage of
-// the role, if it has one (Sigstore demands it, Notation accepts it). For RoleCA
+// the role, if it has one (Sigstore demands it, Notation accepts it). For a CA
 // this is the certificate of the service itself.
 func CreateIntermediate(cfg Config) (*x509.Certificate, error) { return create(KindIntermediate, cfg) }
 
 // CreateLeaf makes an end-entity certificate: CA:FALSE, critical keyUsage
 // digitalSignature alone, and critical extended key usage with the role's
-// purpose alone (RFC 3161, 2.3), if it has one. For RoleCA it is an error.
+// purpose alone (RFC 3161, 2.3), if it has one. For a CA it is an error.
 func CreateLeaf(cfg Config) (*x509.Certificate, error) { return create(KindLeaf, cfg) }
 
 func create(kind Kind, cfg Config) (*x509.Certificate, error) {

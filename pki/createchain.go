@@ -22,7 +22,7 @@ type ChainConfig struct {
 
 	RootKey crypto.Signer // signs the root and the certificate below it; required
 
-	// IntermediateKey signs the leaf. Required, but for RoleCA, where the
+	// IntermediateKey signs the leaf. Required, but for a CA, where the
 	// service's own certificate is the intermediate: nil.
 	IntermediateKey crypto.Signer
 
@@ -33,7 +33,7 @@ type ChainConfig struct {
 }
 
 // CreateChain makes a chain with the default validities and returns it with the
-// service's certificate first: leaf, intermediate, root; for RoleCA the issuing
+// service's certificate first: leaf, intermediate, root; for a CA the issuing
 // CA and the root.
 func CreateChain(cfg ChainConfig) ([]*x509.Certificate, error) {
 	fail := func(text string) ([]*x509.Certificate, error) { return nil, errors.New("pki: creating chain: " + text) }

@@ -18,12 +18,16 @@ func (c *checker) issuing() {
 	if len(c.chain) == 1 {
 		return // a root that issues by itself: see length
 	}
+	clause, advice := clauseFulcio, ", which Sigstore's specification advises against"
+	if c.role.role != RoleCA {
+		clause, advice = "RFC 5280, 4.2.1.9", ""
+	}
 	switch {
 	case !cert.IsCA: // see issuer
 	case !hasPathLen(cert):
-		c.add(RuleIssuerPathLength, 0, Note, clauseFulcio, "no path length: it may make further CAs, which Sigstore's specification advises against")
+		c.add(RuleIssuerPathLength, 0, Note, clause, "no path length: it may make further CAs%s", advice)
 	case cert.MaxPathLen > 0:
-		c.add(RuleIssuerPathLength, 0, Note, clauseFulcio, "path length %d: it may make further CAs, which Sigstore's specification advises against", cert.MaxPathLen)
+		c.add(RuleIssuerPathLength, 0, Note, clause, "path length %d: it may make further CAs%s", cert.MaxPathLen, advice)
 	}
 }
 

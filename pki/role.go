@@ -17,6 +17,11 @@ const (
 	// end entity whose only purpose is timeStamping.
 	RoleTSA Role = "tsa"
 
+	// RoleTSACA is a CA for time-stamping units whose own keys come and go, such
+	// as those that a service makes in memory for a day. The key at the front is
+	// the issuing CA's own; the chain of each unit is its leaf and this chain.
+	RoleTSACA Role = "tsa-ca"
+
 	// RoleCA is a certificate authority that issues code signing certificates,
 	// as Sigstore's Fulcio does. The key at the front is the issuing CA's own:
 	// the chain has no end entity, since those come and go with each signature.
@@ -31,7 +36,7 @@ const (
 )
 
 // Roles returns all roles.
-func Roles() []Role { return []Role{RoleTSA, RoleCA, RoleLog} }
+func Roles() []Role { return []Role{RoleTSA, RoleTSACA, RoleCA, RoleLog} }
 
 // ParseRole returns the role of that name.
 func ParseRole(name string) (Role, error) {
@@ -42,9 +47,9 @@ func ParseRole(name string) (Role, error) {
 }
 
 // Kind returns the kind of the first certificate in a chain for the role:
-// KindIntermediate for a CA, KindLeaf otherwise.
+// KindIntermediate for the roles of CAs, KindLeaf otherwise.
 func (r Role) Kind() Kind {
-	if r == RoleCA {
+	if r == RoleCA || r == RoleTSACA {
 		return KindIntermediate
 	}
 	return KindLeaf
@@ -67,7 +72,7 @@ type profile struct {
 func (r Role) profile() (profile, error) {
 	p := profile{role: r}
 	switch r {
-	case RoleTSA:
+	case RoleTSA, RoleTSACA:
 		p.eku, p.ekuOID, p.ekuName = x509.ExtKeyUsageTimeStamping, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}, "timeStamping"
 		p.clause = "RFC 3161, 2.3"
 	case RoleCA:
@@ -88,6 +93,12 @@ func (r Role) profile() (profile, error) {
 	}
 	return p, nil
 }
+
+// issues says that the first certificate is that of a CA.
+func (p profile) issues() bool { return p.role.Kind() == KindIntermediate }
+
+// timestamps says that the end entities make timestamps.
+func (p profile) timestamps() bool { return p.role == RoleTSA || p.role == RoleTSACA }
 
 // clauseFulcio is the document of the Fulcio project that lays down the
 // certificates of a CA for Sigstore, "all private instances" included.

@@ -14,8 +14,8 @@ import (
 )
 
 var (
-	makers  = map[pki.Role]func(testing.TB, pkitest.Options) *pkitest.Chain{pki.RoleTSA: pkitest.TSA, pki.RoleCA: pkitest.CA, pki.RoleLog: pkitest.Log}
-	hostile = map[pki.Role]func() []pkitest.Hostile{pki.RoleTSA: pkitest.HostileTSA, pki.RoleCA: pkitest.HostileCA, pki.RoleLog: pkitest.HostileLog}
+	makers  = map[pki.Role]func(testing.TB, pkitest.Options) *pkitest.Chain{pki.RoleTSA: pkitest.TSA, pki.RoleTSACA: pkitest.TSACA, pki.RoleCA: pkitest.CA, pki.RoleLog: pkitest.Log}
+	hostile = map[pki.Role]func() []pkitest.Hostile{pki.RoleTSA: pkitest.HostileTSA, pki.RoleTSACA: pkitest.HostileTSACA, pki.RoleCA: pkitest.HostileCA, pki.RoleLog: pkitest.HostileLog}
 )
 
 func TestParseRole(t *testing.T) {
@@ -25,7 +25,7 @@ func TestParseRole(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "TSA", "cook"} {
-		if got, err := pki.ParseRole(name); got != "" || err == nil || !strings.Contains(err.Error(), "want one of tsa, ca, log") {
+		if got, err := pki.ParseRole(name); got != "" || err == nil || !strings.Contains(err.Error(), "want one of tsa, tsa-ca, ca, log") {
 			t.Errorf("ParseRole(%q) = %q, %v", name, got, err)
 		}
 	}
@@ -34,11 +34,11 @@ func TestParseRole(t *testing.T) {
 // TestCheckGoodRoles: chains as they should be draw no warning, whatever the
 // keys, but for the keys that sigstore-js does not take for logs.
 func TestCheckGoodRoles(t *testing.T) {
-	for _, role := range []pki.Role{pki.RoleCA, pki.RoleLog} {
+	for _, role := range []pki.Role{pki.RoleTSACA, pki.RoleCA, pki.RoleLog} {
 		for _, kind := range pkitest.KeyTypes() {
 			c := makers[role](t, pkitest.Options{Key: kind, IssuerKey: kind})
 			key := c.LeafKey
-			if role == pki.RoleCA {
+			if key == nil {
 				key = c.IntermediateKey
 			}
 			report := pki.Check(c.Certificates(), pki.CheckOptions{Role: role, Time: at, PublicKey: key.Public(), EnforceIntermediateEKU: true})
@@ -59,7 +59,7 @@ func TestCheckGoodRoles(t *testing.T) {
 // TestCheckHostileRoles: each hostile chain breaks its rule before any other,
 // and whoever reads so is told what to do.
 func TestCheckHostileRoles(t *testing.T) {
-	for _, role := range []pki.Role{pki.RoleCA, pki.RoleLog} {
+	for _, role := range []pki.Role{pki.RoleTSACA, pki.RoleCA, pki.RoleLog} {
 		for _, h := range hostile[role]() {
 			t.Run(string(role)+" "+h.Name, func(t *testing.T) {
 				c := makers[role](t, h.Options)
@@ -161,6 +161,15 @@ func TestCheckRoleFindings(t *testing.T) {
 		{"root missing", pki.RoleCA, below(nil)[:2], pki.RuleRootSelfSigned, 1, pki.Warning, "Sigstore"},
 		{"RSA below ECDSA", pki.RoleCA, []*x509.Certificate{mixed, good.Root}, pki.RuleKey, 0, pki.Note, "two kinds"},
 		{"path length too short", pki.RoleCA, below(func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }), pki.RuleIssuerPathLength, 1, pki.Error, "path length 0"},
+
+		{"root alone", pki.RoleTSACA, []*x509.Certificate{good.Root}, pki.RuleLength, 0, pki.Note, "issues by itself"},
+		{"without EKU", pki.RoleTSACA, pkitest.TSACA(t, pkitest.Options{Intermediate: pkitest.EKU(false)}).Certificates(), pki.RuleIssuerEKU, 0, pki.Warning, "does not start"},
+		{"path length 1", pki.RoleTSACA, pkitest.TSACA(t, pkitest.Options{Intermediate: func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 1, false }}).Certificates(),
+			pki.RuleIssuerPathLength, 0, pki.Note, "further CAs"},
+		{"RSA 2048", pki.RoleTSACA, pkitest.TSACA(t, pkitest.Options{IssuerKey: pkitest.RSA2048}).Certificates(), pki.RuleKey, 0, pki.Note, "3072"},
+		{"no organization", pki.RoleTSACA, pkitest.TSACA(t, pkitest.Options{Intermediate: func(c *x509.Certificate) {
+			c.Subject = pkix.Name{CommonName: "Stamping CA", Country: []string{"XX"}}
+		}}).Certificates(), pki.RuleSubject, 0, pki.Note, "no organization"},
 
 		{"self-signed alone", pki.RoleLog, []*x509.Certificate{good.Root}, pki.RuleLength, 0, pki.Error, "public key alone"},
 		{"EKU twice", pki.RoleLog, []*x509.Certificate{&ekuTwice, goodLog.Intermediate, goodLog.Root}, pki.RuleLeafEKU, 0, pki.Error, "2 extended"},
@@ -288,6 +297,9 @@ func TestCreateRoles(t *testing.T) {
 		{pki.RoleCA, []map[string]string{
 			{keyUsage: "critical 03020106", basicConstraints: "critical 30060101ff020100", eku: "300a06082b06010505070303"}, root,
 		}},
+		{pki.RoleTSACA, []map[string]string{
+			{keyUsage: "critical 03020106", basicConstraints: "critical 30060101ff020100", eku: "300a06082b06010505070308"}, root,
+		}},
 		{pki.RoleLog, []map[string]string{
 			{keyUsage: "critical 03020780", basicConstraints: "critical 3000"},
 			{keyUsage: "critical 03020106", basicConstraints: "critical 30060101ff020100"}, root,
@@ -295,7 +307,7 @@ func TestCreateRoles(t *testing.T) {
 	} {
 		cfg := chainConfig(t, pkitest.P256)
 		cfg.Role = tt.role
-		if tt.role == pki.RoleCA {
+		if tt.role.Kind() == pki.KindIntermediate {
 			cfg.IntermediateKey = nil
 		}
 		chain, err := pki.CreateChain(cfg)

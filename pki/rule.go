@@ -79,7 +79,7 @@ func Rules(role Role) []RuleInfo {
 			RuleInfo{RuleLeafLifetime, "the leaf is valid for no longer than public authorities may be", "CSBR, 6.3.2"},
 			RuleInfo{RuleKeyPeriod, "the private key is in its usage period, which ends before the certificate", "EN 319 421, TIS-7.7.1-09"},
 		)
-	case RoleCA:
+	case RoleCA, RoleTSACA:
 		rules = append(rules,
 			RuleInfo{RuleLeafKey, "the first certificate certifies the key in use", "RFC 5280, 6.1.4"},
 			RuleInfo{RuleKeyPeriod, "the private key is in its usage period, if it has one", "RFC 3280, 4.2.1.4"},
@@ -95,6 +95,8 @@ func Rules(role Role) []RuleInfo {
 	}
 	eku := "their extended key usages allow " + p.ekuName
 	switch role {
+	case RoleTSACA:
+		eku = "the issuing CA is limited to timeStamping, which those above it allow"
 	case RoleCA:
 		eku = "the issuing CA is limited to codeSigning, which those above it allow"
 	case RoleLog:

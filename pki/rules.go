@@ -28,8 +28,8 @@ func (c *checker) length() bool {
 	switch n := len(c.chain); {
 	case n == 0:
 		c.add(RuleLength, -1, Error, "RFC 5280, 6.1", "the chain is empty")
-	case n == 1 && selfSigned(c.chain[0]) && c.role.role == RoleCA:
-		c.add(RuleLength, 0, Note, clauseFulcio, "the root issues by itself: its key has to be in use every day, and to replace it is to have every client trust another root")
+	case n == 1 && selfSigned(c.chain[0]) && c.role.issues():
+		c.add(RuleLength, 0, Note, "RFC 5280, 6.1", "the root issues by itself: its key has to be in use every day, and to replace it is to have every client trust another root")
 		return true
 	case n == 1 && selfSigned(c.chain[0]) && c.role.role == RoleLog:
 		c.add(RuleLength, 0, Error, "RFC 5280, 6.1",
@@ -117,10 +117,10 @@ func (c *checker) key(i int) {
 		c.add(RuleKey, i, Note, clauseFulcio, "the key is %s and that of its issuer %s: some clients do not verify chains of two kinds",
 			family(cert.PublicKey), family(c.chain[i+1].PublicKey))
 	}
-	if c.role.role != RoleTSA {
+	if !c.role.timestamps() {
 		return
 	}
-	leaf := i == 0
+	leaf := i == 0 && !c.role.issues()
 	switch pub := cert.PublicKey.(type) {
 	case *rsa.PublicKey:
 		bits := pub.N.BitLen()
@@ -194,12 +194,12 @@ func (c *checker) subject(i int) {
 	c.apply(RuleSubject)
 	cert := c.chain[i]
 	clause, wanted := "EN 319 422, 6.2", []string{"country", "organization", "common name"}
-	if c.role.role != RoleTSA {
+	if !c.role.timestamps() {
 		clause, wanted = clauseFulcio, wanted[1:]
 	}
 	empty := len(cert.Subject.Names) == 0
 	switch {
-	case empty && (i > 0 || c.role.role == RoleCA):
+	case empty && (i > 0 || c.role.issues()):
 		c.add(RuleSubject, i, Error, "RFC 5280, 4.1.2.6", "a CA needs a subject, this one is empty")
 		return
 	case empty && c.role.role == RoleTSA:
@@ -218,6 +218,8 @@ func (c *checker) subject(i int) {
 	case c.role.role == RoleCA: // "MUST: specify a Subject with a common name and organization", root and intermediates alike
 		c.add(RuleSubject, i, Warning, clause, "the subject has no %s: Sigstore's specification demands it", list)
 		c.cure("have it issued again with an organization and a common name")
+	case c.role.role == RoleTSACA && i == 0:
+		c.add(RuleSubject, i, Note, clause, "the subject has no %s: the units below it have none from it either", list)
 	case c.role.role == RoleTSA && i == 0:
 		c.add(RuleSubject, i, Note, clause, "the subject has no %s", list)
 	}
@@ -239,7 +241,7 @@ func (c *checker) issuer(i, below int) {
 	}
 	const both = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	switch absent := len(extensions(cert, oidKeyUsage)) == 0; {
-	case absent && c.role.role == RoleTSA:
+	case absent && c.role.timestamps():
 		c.add(RuleIssuerKeyUsage, i, Warning, "RFC 5280, 4.2.1.3", "a CA without keyUsage: Notation refuses it, root included")
 	case absent && c.role.role == RoleLog:
 		c.add(RuleIssuerKeyUsage, i, Note, "RFC 5280, 4.2.1.3", "a CA without keyUsage")
@@ -257,7 +259,7 @@ func (c *checker) issuer(i, below int) {
 	if hasPathLen(cert) && below > cert.MaxPathLen {
 		c.add(RuleIssuerPathLength, i, Error, "RFC 5280, 4.2.1.9 and 6.1.4 (l)", "path length %d, but between it and the end entities there are CAs: %d", cert.MaxPathLen, below)
 	}
-	if i == 0 && !top {
+	if i == 0 && !top && c.role.role == RoleCA {
 		c.issuingEKU()
 	} else {
 		c.issuerEKU(i, top)
@@ -300,7 +302,7 @@ func (c *checker) issuerEKU(i int, top bool) {
 		c.add(RuleIssuerEKU, i, Warning, clauseFulcio, "a root with an extended key usage, which Sigstore's specification rules out")
 		c.cure("have the root made again without an extended key usage")
 	case has:
-	case hasAny && !top && c.opts.EnforceIntermediateEKU && c.role.role == RoleTSA:
+	case hasAny && !top && c.opts.EnforceIntermediateEKU && c.role.timestamps():
 		c.add(RuleIssuerEKU, i, Error, "Sigstore timestamp-authority, enforce-intermediate-eku",
 			"the extended key usages of an intermediate do not list %s, which was asked to be enforced", c.role.ekuName)
 	case hasAny:
@@ -355,7 +357,7 @@ func (c *checker) root() {
 		if !selfSigned(c.chain[i]) {
 			continue
 		}
-		if c.role.role == RoleTSA {
+		if c.role.timestamps() {
 			c.add(RuleRootSelfSigned, i, severity, clause, "a self-signed certificate inside the chain: Notation allows one only at its end")
 		} else {
 			c.add(RuleRootSelfSigned, i, Note, "RFC 5280, 6.1", "a self-signed certificate inside the chain")
@@ -369,7 +371,7 @@ func (c *checker) revocation() {
 	c.apply(RuleRevocation)
 	last := len(c.chain) - 1
 	ask := "CSBR, 7.1.2.3"
-	if c.role.role != RoleTSA {
+	if !c.role.timestamps() {
 		ask = "RFC 5280, 4.2.1.13"
 	}
 	for i, cert := range c.chain {

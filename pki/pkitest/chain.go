@@ -22,13 +22,14 @@ func NotAfter() time.Time { return time.Date(2050, 1, 1, 0, 0, 0, 0, time.UTC) }
 // P-256 throughout, root, intermediate, leaf, valid from 2020 to 2050.
 type Options struct {
 	// Name keeps two services apart: names, EC and Ed25519 keys and serial
-	// numbers all follow from it. Empty means "Test", "Test CA" or "Test Log".
+	// numbers all follow from it. Empty means "Test", "Test TSA CA", "Test
+	// CA" or "Test Log".
 	Name string
 
 	Key       KeyType // of the leaf
 	IssuerKey KeyType // of root and intermediate
 
-	// NoIntermediate has the root issue the leaf. Not for CA.
+	// NoIntermediate has the root issue the leaf. Not for CA and TSACA.
 	NoIntermediate bool
 
 	// NotBefore and NotAfter are the leaf's window; zero means the default one.
@@ -38,7 +39,7 @@ type Options struct {
 	// PrivateKeyNotAfter adds a privateKeyUsagePeriod to the leaf; zero means none.
 	PrivateKeyNotAfter time.Time
 
-	// Leaf, Intermediate and Root (there is no leaf for CA) change a certificate before it is signed; nil
+	// Leaf, Intermediate and Root (there is no leaf for CA and TSACA) change a certificate before it is signed; nil
 	// changes nothing. They see what pki.Template made.
 	Leaf, Intermediate, Root func(*x509.Certificate)
 }
@@ -47,7 +48,7 @@ type Options struct {
 type Chain struct {
 	Root         *x509.Certificate
 	Intermediate *x509.Certificate // nil with Options.NoIntermediate
-	Leaf         *x509.Certificate // nil for CA, and if crypto/x509 cannot parse it; see DER
+	Leaf         *x509.Certificate // nil for CA and TSACA, and if crypto/x509 cannot parse it; see DER
 
 	RootKey, IntermediateKey, LeafKey crypto.Signer
 
@@ -69,6 +70,12 @@ func CA(t testing.TB, opts Options) *Chain {
 	return chain(t, pki.RoleCA, opts)
 }
 
+// TSACA makes the chain of a CA for time-stamping units, in the form of CA.
+func TSACA(t testing.TB, opts Options) *Chain {
+	t.Helper()
+	return chain(t, pki.RoleTSACA, opts)
+}
+
 // Log makes the chain of a transparency log.
 func Log(t testing.TB, opts Options) *Chain {
 	t.Helper()
@@ -77,7 +84,7 @@ func Log(t testing.TB, opts Options) *Chain {
 
 func chain(t testing.TB, role pki.Role, opts Options) *Chain {
 	t.Helper()
-	suffix := map[pki.Role]string{pki.RoleTSA: "TSA", pki.RoleCA: "CA", pki.RoleLog: "Log"}[role]
+	suffix := map[pki.Role]string{pki.RoleTSA: "TSA", pki.RoleTSACA: "TSA CA", pki.RoleCA: "CA", pki.RoleLog: "Log"}[role]
 	if opts.Name == "" {
 		opts.Name = "Test"
 		if role != pki.RoleTSA {
@@ -104,7 +111,7 @@ func chain(t testing.TB, role pki.Role, opts Options) *Chain {
 		})
 		issuer, issuerKey = c.Intermediate, c.IntermediateKey
 	}
-	if role == pki.RoleCA {
+	if role.Kind() == pki.KindIntermediate {
 		return c
 	}
 	c.LeafKey = Key(t, opts.Key, opts.Name+" leaf")

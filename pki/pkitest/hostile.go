@@ -114,6 +114,23 @@ func HostileCA() []Hostile {
 	}
 }
 
+// HostileTSACA returns chains that no CA for time-stamping units may have: they
+// break RFC 5280, 6.1, each in one way. The windows are those of [HostileTSA].
+func HostileTSACA() []Hostile {
+	const codeSigning = "1.3.6.1.5.5.7.3.3"
+	return []Hostile{
+		{"issuing CA is an end entity", Options{Intermediate: notCA}, pki.RuleIssuerCA, 0},
+		{"issuing CA for signatures only", Options{Intermediate: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }}, pki.RuleIssuerKeyUsage, 0},
+		{"issuing CA for code signing", Options{Intermediate: EKU(false, codeSigning)}, pki.RuleIssuerEKU, 0},
+		{"issuing CA with a weak key", Options{IssuerKey: RSA1024}, pki.RuleKey, 0},
+		{"issuing CA expired", Options{Intermediate: func(c *x509.Certificate) { c.NotAfter = past() }}, pki.RuleValidity, 0},
+		{"issuing CA signed with SHA-1", Options{Intermediate: sha1}, pki.RuleSignatureAlgorithm, 0},
+		{"root allows no CA", Options{Root: func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }}, pki.RuleIssuerPathLength, 1},
+		{"root for code signing", Options{Root: EKU(false, codeSigning)}, pki.RuleIssuerEKU, 1},
+		{"root expired", Options{Root: func(c *x509.Certificate) { c.NotAfter = past() }}, pki.RuleValidity, 1},
+	}
+}
+
 // HostileLog returns chains that are not those of a log: they break RFC 5280,
 // each in one way. The windows are those of [HostileTSA].
 func HostileLog() []Hostile {

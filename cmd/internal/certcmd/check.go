@@ -163,7 +163,7 @@ func place(role pki.Role, i int, c inspect.Certificate) string {
 		return "chain"
 	case c.Subject == c.Issuer:
 		return "root"
-	case i == 0 && role == pki.RoleCA:
+	case i == 0 && role.Kind() == pki.KindIntermediate:
 		return "issuing CA"
 	case i == 0:
 		return "leaf"

@@ -33,13 +33,13 @@ its issuer, the root last.`,
 }
 
 // roleHelp is what --role says.
-const roleHelp = "what the chain is for: tsa, a timestamp authority; ca, a certificate authority for code signing; log, a transparency log"
+const roleHelp = "what the chain is for: tsa, a timestamp authority; tsa-ca, a CA for its stamping keys; ca, a certificate authority for code signing; log, a transparency log"
 
 // parseRole takes a role that there is.
 func parseRole(text string) (pki.Role, error) {
 	role, err := pki.ParseRole(text)
 	if err != nil {
-		return "", cli.Usagef("--role %q is not a role: tsa, ca or log", text)
+		return "", cli.Usagef("--role %q is not a role: tsa, tsa-ca, ca or log", text)
 	}
 	return role, nil
 }

@@ -82,8 +82,8 @@ func newCreate(env *cli.Env) *cobra.Command {
 		Use:   "create --out DIR",
 		Short: "Make a certificate chain, and the key for it",
 		Long: `Make a certificate chain for a signing service: a root, an intermediate and the
-service's own certificate, and the key for it. For the role ca the service's own
-certificate is that of the issuing CA, directly below the root. Three files are
+service's own certificate, and the key for it. For the roles of CAs the service's
+own certificate is that of the issuing CA, directly below the root. Three files are
 made in DIR, none of which may be there before:
 
   key.pem    the private key, readable by its owner only
@@ -129,7 +129,7 @@ A chain that is not fit for its role is not written.`,
 	f.StringVar(&o.caKeys, "keep-ca-keys", "", "keep the keys that are made for the root and the intermediate in this `directory`")
 	f.StringVar(&o.issuer, "issuer", "", "issue the certificate below the lowest CA of the chain in this PEM `file`, such as an earlier chain.pem, instead of making a root")
 	f.StringVar(&o.issuerKey, "issuer-key", "", "the `URI` of the key of that CA")
-	f.StringVar(&o.commonName, "common-name", "", "the `name` of the service (default \"Timestamp Authority\", \"Signing CA\" or \"Transparency Log\")")
+	f.StringVar(&o.commonName, "common-name", "", "the `name` of the service (default \"Timestamp Authority\", \"Timestamp CA\", \"Signing CA\" or \"Transparency Log\")")
 	f.StringVar(&o.organization, "organization", "local", "the `name` of who runs it; \"\" for none")
 	f.StringVar(&o.country, "country", "", "the two `letters` of its country, as ISO 3166 has them; none if not given")
 	f.Var(&o.validity, "validity", "how long the certificate of the service is valid")
@@ -155,7 +155,7 @@ func (o *createOptions) makesRootKey() bool { return o.makesRoot() && o.rootKey 
 
 // makesIntermediateKey says that the intermediate's key is made here.
 func (o *createOptions) makesIntermediateKey() bool {
-	return o.makesRoot() && o.profile != pki.RoleCA && o.intermediateKey == ""
+	return o.makesRoot() && o.profile.Kind() == pki.KindLeaf && o.intermediateKey == ""
 }
 
 // check refuses options that do not go together.
@@ -204,7 +204,7 @@ func (o *createOptions) check(cmd *cobra.Command) error {
 		return cli.Usagef("--passphrase-file is for keys that are written, and none is")
 	}
 	if !changed("common-name") {
-		o.commonName = map[pki.Role]string{pki.RoleTSA: "Timestamp Authority", pki.RoleCA: "Signing CA", pki.RoleLog: "Transparency Log"}[o.profile]
+		o.commonName = map[pki.Role]string{pki.RoleTSA: "Timestamp Authority", pki.RoleTSACA: "Timestamp CA", pki.RoleCA: "Signing CA", pki.RoleLog: "Transparency Log"}[o.profile]
 	}
 	return nil
 }
@@ -230,15 +230,15 @@ func (o *createOptions) checkCAs(changed func(string) bool) error {
 			return err
 		}
 	}
-	if o.profile == pki.RoleCA {
-		if err := only("does not go with --role ca: the certificate of the service is itself the intermediate", "intermediate-key", "intermediate-validity"); err != nil {
+	if o.profile.Kind() == pki.KindIntermediate {
+		if err := only("does not go with --role "+o.role+": the certificate of the service is itself the intermediate", "intermediate-key", "intermediate-validity"); err != nil {
 			return err
 		}
-		if err := only("does not go with --role ca: the key of a CA is for certificates, and ends with its own", "private-key-usage-period"); err != nil {
+		if err := only("does not go with --role "+o.role+": the key of a CA is for certificates, and ends with its own", "private-key-usage-period"); err != nil {
 			return err
 		}
 		if o.issuer == "" {
-			if err := only("does not go with --role ca: its issuer is the root; see --root-crl-url and --root-ca-issuer-url", "crl-url", "ca-issuer-url"); err != nil {
+			if err := only("does not go with --role "+o.role+": its issuer is the root; see --root-crl-url and --root-ca-issuer-url", "crl-url", "ca-issuer-url"); err != nil {
 				return err
 			}
 		}
@@ -403,7 +403,7 @@ func (o *createOptions) tell(env *cli.Env, a createJSON) error {
 	switch {
 	case len(a.CAKeys) > 0:
 		line("CA keys", strings.Join(a.CAKeys, ", ")+" (take them off this machine)")
-	case o.makesRootKey() && (o.makesIntermediateKey() || o.profile == pki.RoleCA):
+	case o.makesRootKey() && (o.makesIntermediateKey() || o.profile.Kind() == pki.KindIntermediate):
 		line("CA keys", "not kept: nothing else can be issued below this root")
 	case o.makesRootKey():
 		line("CA keys", "that of the root is not kept: there can be no other intermediate below it")

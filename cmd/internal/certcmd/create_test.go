@@ -45,6 +45,7 @@ func TestCreateRoles(t *testing.T) {
 	}{
 		{"tsa", 3, []string{"CN=Timestamp Authority,O=local", "CN=Timestamp Authority Issuing CA,O=local", "CN=Timestamp Authority Root CA,O=local"}},
 		{"ca", 2, []string{"CN=Signing CA,O=local", "CN=Signing Root CA,O=local"}},
+		{"tsa-ca", 2, []string{"CN=Timestamp CA,O=local", "CN=Timestamp Root CA,O=local"}},
 		{"log", 3, []string{"CN=Transparency Log,O=local", "CN=Transparency Log Issuing CA,O=local", "CN=Transparency Log Root CA,O=local"}},
 	} {
 		t.Run(test.role, func(t *testing.T) {
@@ -81,7 +82,7 @@ func TestCreateRoles(t *testing.T) {
 			// The same with every key from elsewhere: none is written.
 			args := []string{"create", "--role", test.role, "--out", given, "--key", writeKeyOf(t, signer.P384),
 				"--root-key", "file:" + filepath.Join(ca, "root-key.pem")}
-			if test.role != "ca" {
+			if test.certificates == 3 {
 				args = append(args, "--intermediate-key", "file:"+filepath.Join(ca, "intermediate-key.pem"))
 			}
 			out = good(t, args...)
@@ -148,7 +149,7 @@ func TestCreateForPublicKey(t *testing.T) {
 
 // A request goes to a CA of ours, which takes the name and the key only.
 func TestCreateRequest(t *testing.T) {
-	for _, role := range []string{"tsa", "ca", "log"} {
+	for _, role := range []string{"tsa", "tsa-ca", "ca", "log"} {
 		t.Run(role, func(t *testing.T) {
 			dir := t.TempDir()
 			asks, answers := filepath.Join(dir, "asks"), filepath.Join(dir, "answers")
@@ -224,7 +225,7 @@ func TestCheckExplains(t *testing.T) {
 	for _, test := range []struct {
 		role  pki.Role
 		chain *pkitest.Chain
-	}{{pki.RoleTSA, pkitest.TSA(t, pkitest.Options{})}, {pki.RoleCA, pkitest.CA(t, pkitest.Options{})}, {pki.RoleLog, pkitest.Log(t, pkitest.Options{})}} {
+	}{{pki.RoleTSA, pkitest.TSA(t, pkitest.Options{})}, {pki.RoleTSACA, pkitest.TSACA(t, pkitest.Options{})}, {pki.RoleCA, pkitest.CA(t, pkitest.Options{})}, {pki.RoleLog, pkitest.Log(t, pkitest.Options{})}} {
 		out := good(t, "check", "--role", string(test.role), "--at", "2026-01-01", "--explain", "--json", write(t, "chain.pem", string(test.chain.PEM())))
 		var answer struct {
 			Rules []struct{ Rule, Summary, Clause, Outcome string }

@@ -184,7 +184,7 @@ func (o *createOptions) provideIssuer(ctx context.Context, env *cli.Env, m *made
 		}
 		return chain, key.signer, nil
 	}
-	if o.profile == pki.RoleCA {
+	if o.profile.Kind() == pki.KindIntermediate {
 		root, err := o.makeRoot(ctx, env, m)
 		if err != nil {
 			return nil, nil, err
