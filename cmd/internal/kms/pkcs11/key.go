@@ -212,7 +212,9 @@ func (k *Key) reopen(ctx context.Context, old *connection, tries uint64) (*conne
 	}
 	conn, _, gone, err := k.connect(ctx, opSign)
 	if gone && ctx.Err() == nil && k.m.restart(ctx) == nil {
-		conn, _, _, err = k.connect(ctx, opSign)
+		if conn, _, gone, err = k.connect(ctx, opSign); !gone {
+			k.m.settled()
+		}
 	}
 	if err != nil {
 		err = explain(opSign, err, "log in to the token again")

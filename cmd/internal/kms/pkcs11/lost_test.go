@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	p11 "github.com/miekg/pkcs11"
@@ -541,6 +542,42 @@ func TestRestartWaits(t *testing.T) {
 	if err := sign(t, k); err != nil {
 		t.Error(err)
 	}
+}
+
+// The search for a token that stays away becomes rarer, for the sake of the
+// other tokens of its module.
+func TestRestartsBecomeRare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, m, _ := oneKey(t, signer.P256)
+		other := f.token(2, "other")
+		f.key(t, other, "o", "\x01", signer.P256)
+		away, standby := openAt(t, m, "token=tsa"), openAt(t, m, "token=other")
+		back := f.next[1]
+		delete(f.tokens, 1)
+		delete(f.next, 1)
+		f.drop()
+		for range 60 {
+			checkFault(t, sign(t, away), fault.NotFound, "no token of", "")
+			if err := sign(t, standby); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		// At 0, 1, 3, 7, 15, 30 and 45 seconds, after the first start.
+		if _, inits, _ := f.counts(); inits != 1+7 {
+			t.Errorf("%d starts; want 8", inits)
+		}
+		f.next[1] = back
+		time.Sleep(restartSeldom)
+		if err := sign(t, away); err != nil {
+			t.Error(err)
+		}
+		if m.pause != restartEvery {
+			t.Errorf("after a restart that helped, the pause is %v", m.pause)
+		}
+		standby.Close()
+		away.Close()
+	})
 }
 
 func TestContext(t *testing.T) {

@@ -23,8 +23,11 @@ var errStale = errors.New("the module was started again")
 
 const (
 	// restartEvery bounds how often a module is started again in search of a
-	// token: it ends the sessions of every key of the module.
-	restartEvery = time.Second
+	// token: it ends the sessions of every key of the module. The pause doubles
+	// up to restartSeldom while that does not help, so that a standby key in
+	// another token is left in peace.
+	restartEvery  = time.Second
+	restartSeldom = 15 * time.Second
 
 	// drainFor bounds how long a restart waits for calls under way to end. A
 	// call that hangs must not hang everyone.
@@ -53,6 +56,7 @@ type module struct {
 	up      bool          // initialised, and not about to end
 	drained chan struct{} // closed when calls is 0; nil if nobody waits
 	last    time.Time     // of the last restart
+	pause   time.Duration // until the next one may be
 
 	pins map[string]pins // by token; only with turn held
 }
@@ -127,6 +131,7 @@ func (m *module) acquire(op string) error {
 			return fault.New(fault.Unreachable, op, "the PKCS #11 module %s does not start: %w", m.path, namedError{err}).
 				WithHint("see whether its configuration is found and readable by this user (for SoftHSM, the variable SOFTHSM2_CONF and the token directory)")
 		}
+		m.last, m.pause = time.Time{}, 0 // there is nobody to be left in peace
 	}
 	m.users++
 	return nil
@@ -223,7 +228,7 @@ func (m *module) give() { <-m.turn }
 func (m *module) restart(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if since := time.Since(m.last); since < restartEvery {
+	if time.Since(m.last) < m.pause {
 		return errors.New("the module was started again a moment ago")
 	}
 	if m.up {
@@ -241,10 +246,17 @@ func (m *module) restart(ctx context.Context) error {
 			}
 		}
 	}
-	m.last = time.Now()
+	m.last, m.pause = time.Now(), min(max(2*m.pause, restartEvery), restartSeldom)
 	// Should it fail, C_Initialize says so.
 	_ = guard(m.api.Finalize)
 	return m.initialize()
+}
+
+// settled says that a restart has helped: the token is there.
+func (m *module) settled() {
+	m.mu.Lock()
+	m.pause = restartEvery
+	m.mu.Unlock()
 }
 
 func drain(ctx context.Context, drained chan struct{}) error {

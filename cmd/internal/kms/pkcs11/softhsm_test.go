@@ -342,7 +342,7 @@ func TestSoftHSMTokenLost(t *testing.T) {
 	}
 	remove()
 	dir = restore()
-	// The module is started anew at most once in restartEvery.
+	// The module is started again a second after the last time, or two.
 	await := func(want func(error) bool) {
 		t.Helper()
 		var err error
