@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/clock"
@@ -175,11 +176,20 @@ type ChainFile struct {
 	Warn                   func(text string) // gets what some clients refuse
 }
 
-// Read reads the chain of a timestamp authority. It is not checked.
+// Read reads the chain of a timestamp authority. It is not checked. One that is
+// out of order is put in order, and is warned about.
 func (f ChainFile) Read() ([]*x509.Certificate, error) {
-	chain, err := loadChain(f.Path)
+	data, err := new(cli.Env).ReadFile(f.Path, pki.MaxFileSize)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Setting, err)
+	}
+	chain, err := pki.ParseChain(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", f.Setting, f.Path, err)
+	}
+	asWritten, err := pki.ParseCertificates(data)
+	if err == nil && !slices.EqualFunc(chain, asWritten, (*x509.Certificate).Equal) {
+		f.Warn(fmt.Sprintf("%s: %s is not in order, the leaf first and each issuer after it; it is used in that order, but other programs may refuse it", f.Setting, f.Path))
 	}
 	return chain, nil
 }

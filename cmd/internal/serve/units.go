@@ -55,7 +55,7 @@ func (l *loader) open(ctx context.Context, setting string, u config.KeyURI, want
 	l.opened = append(l.opened, key)
 	if u.Scheme == signer.SchemeFile {
 		if err := signer.CheckMode(u.Path); errors.Is(err, signer.ErrMode) {
-			l.opts.Warn(err.Error())
+			l.opts.Warn(fmt.Sprintf("%s: %v; chmod 600 %s", setting, err, u.Path))
 		}
 	}
 	return key, nil
