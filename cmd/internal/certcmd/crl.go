@@ -77,6 +77,8 @@ func (o *crlOptions) run(ctx context.Context, env *cli.Env) (err error) {
 		return cli.Usagef("--issuer-key is needed: the URI of the key of the issuer")
 	case o.out == "":
 		return cli.Usagef("--out is needed: the file for the list")
+	case o.out == "-" && env.JSON:
+		return cli.Usagef("--json writes the answer where --out - writes the list; name a file")
 	}
 	chain, err := readIssuer(env, o.issuer)
 	if err != nil {
