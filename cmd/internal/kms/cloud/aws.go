@@ -37,13 +37,13 @@ type awsName struct {
 	alias    string // "alias/NAME", or "" for a name that is not an alias
 }
 
-func parseAWS(op, uri string) (awsName, error) {
-	endpoint, key, alias, err := sigaws.ParseReference(uri)
+func parseAWS(c call) (awsName, error) {
+	endpoint, key, alias, err := sigaws.ParseReference(c.uri)
 	if err != nil {
-		return awsName{}, fault.New(fault.Malformed, op, "%s: not a key of AWS KMS", uri).WithHint(awsForms)
+		return awsName{}, c.fault(fault.Malformed, "not a key of AWS KMS").WithHint(awsForms)
 	}
 	if u, err := url.Parse("https://" + endpoint); err != nil || u.Host != endpoint {
-		return awsName{}, fault.New(fault.Malformed, op, "%s: the endpoint is not a host", uri).WithHint(awsForms)
+		return awsName{}, c.fault(fault.Malformed, "the endpoint is not a host").WithHint(awsForms)
 	}
 	return awsName{endpoint, key, alias}, nil
 }
@@ -81,22 +81,22 @@ func (n awsName) options() []func(*config.LoadOptions) error {
 
 // client returns the SDK's client, having seen that there are a region and
 // credentials: without them every call fails, and says so less plainly.
-func (n awsName) client(ctx context.Context, op, uri string, cfg Config) (*kms.Client, error) {
+func (n awsName) client(ctx context.Context, c call, cfg Config) (*kms.Client, error) {
 	if cfg.env(envAWSInsecure) == "1" {
-		return nil, fault.New(fault.Unsupported, op, "%s: %s=1 would have the service's certificate go unchecked", uri, envAWSInsecure).
+		return nil, c.fault(fault.Unsupported, "%s=1 would have the service's certificate go unchecked", envAWSInsecure).
 			WithHint("unset it, and name the file with the certificate authority of the endpoint in AWS_CA_BUNDLE")
 	}
 	loaded, err := config.LoadDefaultConfig(ctx, n.options()...)
 	if err != nil {
-		return nil, fault.New(fault.Credentials, op, "%s: read the AWS configuration: %w", uri, err).
+		return nil, c.fault(fault.Credentials, "read the AWS configuration: %w", err).
 			WithHint("correct the files that AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE and AWS_CA_BUNDLE name, and the profile in AWS_PROFILE")
 	}
 	if loaded.Region == "" {
-		return nil, fault.New(fault.Malformed, op, "%s: no AWS region", uri).
+		return nil, c.fault(fault.Malformed, "no AWS region").
 			WithHint("set AWS_REGION, or name the key by its ARN")
 	}
 	if _, err := loaded.Credentials.Retrieve(ctx); err != nil {
-		return nil, fault.New(fault.Credentials, op, "%s: no AWS credentials: %w", uri, err).WithHint(awsCredentialsHint)
+		return nil, c.fault(fault.Credentials, "no AWS credentials: %w", err).WithHint(awsCredentialsHint)
 	}
 	if n.endpoint != "" {
 		loaded.BaseEndpoint = aws.String("https://" + n.endpoint)
@@ -106,28 +106,28 @@ func (n awsName) client(ctx context.Context, op, uri string, cfg Config) (*kms.C
 
 // An awsKey signs through Sigstore's provider, which was opened with the ARN.
 type awsKey struct {
-	uri      string
+	call     call
 	provider *sigaws.SignerVerifier
 }
 
-func openAWS(ctx context.Context, uri string, cfg Config) (*Key, error) {
-	name, err := parseAWS(opOpen, uri)
+func openAWS(ctx context.Context, c call, cfg Config) (*Key, error) {
+	name, err := parseAWS(c)
 	if err != nil {
 		return nil, err
 	}
-	client, err := name.client(ctx, opOpen, uri, cfg)
+	client, err := name.client(ctx, c, cfg)
 	if err != nil {
 		return nil, err
 	}
 	described, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name.key})
 	if err != nil {
-		return nil, awsFault(opOpen, uri, err)
+		return nil, awsFault(c, err)
 	}
 	meta := described.KeyMetadata
 	if meta == nil {
-		return nil, fault.New(fault.Malformed, opOpen, "%s: the service described a key without metadata", uri)
+		return nil, c.fault(fault.Malformed, "the service described a key without metadata")
 	}
-	hash, err := awsFit(uri, meta)
+	hash, err := awsFit(c, meta)
 	if err != nil {
 		return nil, err
 	}
@@ -137,30 +137,30 @@ func openAWS(ctx context.Context, uri string, cfg Config) (*Key, error) {
 		// The provider knows the ARNs of three partitions. In the others a key
 		// ID does as well: it never means another key.
 		if pinned = "awskms://" + name.endpoint + "/" + aws.ToString(meta.KeyId); sigaws.ValidReference(pinned) != nil {
-			return nil, fault.New(fault.Malformed, opOpen, "%s: the service named the key %.100q", uri, resource)
+			return nil, c.fault(fault.Malformed, "the service named the key %.100q", resource)
 		}
 	}
 	// The region goes along: a pinned URI of a key ID has none.
 	provider, err := sigaws.LoadSignerVerifier(ctx, pinned, name.options()...)
 	if err != nil {
-		return nil, awsFault(opOpen, uri, err)
+		return nil, awsFault(c, err)
 	}
 	pub, err := provider.PublicKey(options.WithContext(ctx))
 	if err != nil {
-		return nil, awsFault(opOpen, uri, err)
+		return nil, awsFault(c, err)
 	}
-	if err := usable(uri, pub); err != nil {
+	if err := usable(c, pub); err != nil {
 		return nil, err
 	}
 	if !awsMatches(pub, meta.SigningAlgorithms[0]) {
-		return nil, fault.New(fault.Malformed, opOpen, "%s: the service says %s, and sent a key of type %T", uri, meta.SigningAlgorithms[0], pub)
+		return nil, c.fault(fault.Malformed, "the service says %s, and sent a key of type %T", meta.SigningAlgorithms[0], pub)
 	}
 	return &Key{
-		uri:      uri,
+		call:     call{opSign, c.uri},
 		resource: resource,
 		public:   pub,
 		hashes:   []crypto.Hash{hash},
-		signer:   &awsKey{uri, provider},
+		signer:   &awsKey{call{opSign, c.uri}, provider},
 	}, nil
 }
 
@@ -186,14 +186,14 @@ func awsMatches(pub crypto.PublicKey, algorithm types.SigningAlgorithmSpec) bool
 
 // awsFit returns the one hash that the provider makes signatures with, or says
 // why the key makes none that are of use.
-func awsFit(uri string, meta *types.KeyMetadata) (crypto.Hash, error) {
-	const make = "make one of the key specs ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, RSA_2048, RSA_3072, RSA_4096 with the usage SIGN_VERIFY"
+func awsFit(c call, meta *types.KeyMetadata) (crypto.Hash, error) {
+	const cure = "make one of the key specs ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, RSA_2048, RSA_3072, RSA_4096 with the usage SIGN_VERIFY"
 	if meta.KeyState != "" && meta.KeyState != types.KeyStateEnabled {
-		return 0, fault.New(fault.Unfit, opOpen, "%s: the key is not enabled, its state is %s", uri, meta.KeyState).
+		return 0, c.fault(fault.Unfit, "the key is not enabled, its state is %s", meta.KeyState).
 			WithHint("%s", awsStateHint(meta.KeyState))
 	}
 	if meta.KeyUsage != types.KeyUsageTypeSignVerify || len(meta.SigningAlgorithms) == 0 {
-		return 0, fault.New(fault.Unfit, opOpen, "%s: the key is for %s (%s), not for signing", uri, meta.KeyUsage, meta.KeySpec).WithHint(make)
+		return 0, c.fault(fault.Unfit, "the key is for %s (%s), not for signing", meta.KeyUsage, meta.KeySpec).WithHint(cure)
 	}
 	first := meta.SigningAlgorithms[0]
 	hash, ok := awsHashes[first]
@@ -201,10 +201,10 @@ func awsFit(uri string, meta *types.KeyMetadata) (crypto.Hash, error) {
 	case ok:
 		return hash, nil
 	case strings.HasPrefix(string(first), "RSASSA_PSS_"):
-		return 0, fault.New(fault.Unfit, opOpen, "%s: the first algorithm of the key is %s: RSA-PSS only", uri, first).
+		return 0, c.fault(fault.Unfit, "the first algorithm of the key is %s: RSA-PSS only", first).
 			WithHint("RSA signatures in timestamps are PKCS #1 v1.5; make a key of the key spec ECC_NIST_P256, which every client accepts")
 	}
-	return 0, fault.New(fault.Unfit, opOpen, "%s: a key of the key spec %s signs with %s, which this program does not use", uri, meta.KeySpec, first).WithHint(make)
+	return 0, c.fault(fault.Unfit, "a key of the key spec %s signs with %s, which this program does not use", meta.KeySpec, first).WithHint(cure)
 }
 
 func awsStateHint(state types.KeyState) string {
@@ -218,9 +218,9 @@ func awsStateHint(state types.KeyState) string {
 }
 
 // usable refuses the public keys that timestamps are not signed with.
-func usable(uri string, pub crypto.PublicKey) error {
+func usable(c call, pub crypto.PublicKey) error {
 	if _, err := signer.HashFor(pub); err != nil {
-		return fault.New(fault.Unfit, opOpen, "%s: %w", uri, err)
+		return c.fault(fault.Unfit, "%w", err)
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func usable(uri string, pub crypto.PublicKey) error {
 func (k *awsKey) sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	signature, err := k.provider.SignMessage(nil, options.WithContext(ctx), options.WithDigest(digest), options.WithCryptoSignerOpts(opts))
 	if err != nil {
-		return nil, awsFault(opSign, k.uri, err)
+		return nil, awsFault(k.call, err)
 	}
 	return signature, nil
 }
@@ -252,30 +252,30 @@ var awsSpecs = map[signer.KeyType]types.KeySpec{
 // its deletion: the least that AWS takes.
 const awsDeletionDays = 7
 
-func createAWS(ctx context.Context, uri string, t signer.KeyType, cfg Config) error {
-	name, err := parseAWS(opCreate, uri)
+func createAWS(ctx context.Context, c call, t signer.KeyType, cfg Config) error {
+	name, err := parseAWS(c)
 	if err != nil {
 		return err
 	}
 	if name.alias == "" {
-		return fault.New(fault.Unsupported, opCreate, "%s: AWS chooses the ID of a new key, only its alias can be chosen", uri).
+		return c.fault(fault.Unsupported, "AWS chooses the ID of a new key, only its alias can be chosen").
 			WithHint("write awskms:///alias/NAME")
 	}
 	spec, ok := awsSpecs[t]
 	if !ok {
-		return fault.New(fault.Unsupported, opCreate, "%s: AWS keys of the type %s are not made here", uri, t).
+		return c.fault(fault.Unsupported, "AWS keys of the type %s are not made here", t).
 			WithHint("choose p256, p384, p521, rsa2048, rsa3072 or rsa4096")
 	}
-	client, err := name.client(ctx, opCreate, uri, cfg)
+	client, err := name.client(ctx, c, cfg)
 	if err != nil {
 		return err
 	}
 	_, err = client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: &name.key})
 	if err == nil {
-		return existsAlready(uri)
+		return existsAlready(c)
 	}
 	if _, notFound := errors.AsType[*types.NotFoundException](err); !notFound {
-		return awsFault(opCreate, uri, err)
+		return awsFault(c, err)
 	}
 	made, err := client.CreateKey(ctx, &kms.CreateKeyInput{
 		KeySpec:     spec,
@@ -283,16 +283,16 @@ func createAWS(ctx context.Context, uri string, t signer.KeyType, cfg Config) er
 		Description: aws.String("timestamping key"),
 	})
 	if err != nil {
-		return awsFault(opCreate, uri, err)
+		return awsFault(c, err)
 	}
 	if made.KeyMetadata == nil || aws.ToString(made.KeyMetadata.KeyId) == "" {
-		return fault.New(fault.Malformed, opCreate, "%s: the service made a key and did not name it", uri)
+		return c.fault(fault.Malformed, "the service made a key and did not name it")
 	}
 	if _, err := client.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: &name.alias, TargetKeyId: made.KeyMetadata.KeyId}); err != nil {
 		// A key without a name costs money, and nobody looks for it.
 		_, undo := client.ScheduleKeyDeletion(context.WithoutCancel(ctx), &kms.ScheduleKeyDeletionInput{
 			KeyId: made.KeyMetadata.KeyId, PendingWindowInDays: aws.Int32(awsDeletionDays)})
-		f := awsFault(opCreate, uri, err)
+		f := awsFault(c, err)
 		if undo != nil {
 			f.Hint += "; and delete the key " + aws.ToString(made.KeyMetadata.Arn) + ", which was made without an alias"
 			f.Hint = strings.TrimPrefix(f.Hint, "; and ")
@@ -302,7 +302,7 @@ func createAWS(ctx context.Context, uri string, t signer.KeyType, cfg Config) er
 	return nil
 }
 
-func existsAlready(uri string) *fault.Error {
-	return fault.New(fault.Unfit, opCreate, "%s: exists already", uri).
+func existsAlready(c call) *fault.Error {
+	return c.fault(fault.Unfit, "exists already").
 		WithHint("use it as it is, or choose another name: a key is never replaced")
 }

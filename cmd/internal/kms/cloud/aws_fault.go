@@ -52,7 +52,7 @@ var awsCodes = map[string]struct {
 }
 
 // awsFault says what an error of the SDK, or of the provider around it, means.
-func awsFault(op, uri string, err error) *fault.Error {
+func awsFault(c call, err error) *fault.Error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		text := &said{api.ErrorCode() + ": " + oneLine(api.ErrorMessage()), err}
 		if called, ok := errors.AsType[*smithy.OperationError](err); ok {
@@ -61,34 +61,34 @@ func awsFault(op, uri string, err error) *fault.Error {
 		kind, hint := fault.Unreachable, awsReachHint
 		if known, ok := awsCodes[api.ErrorCode()]; ok {
 			kind, hint = known.kind, known.hint
-			if op == opCreate && kind == fault.Denied {
+			if c.op == opCreate && kind == fault.Denied {
 				hint = awsCreateHint
 			}
 		} else if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.HTTPStatusCode() < 500 && answer.HTTPStatusCode() != http.StatusTooManyRequests {
 			kind, hint = fault.Unfit, ""
 		}
-		return fault.New(kind, op, "%s: %w", uri, text).WithHint("%s", hint)
+		return c.fault(kind, "%w", text).WithHint("%s", hint)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return fault.New(fault.Unreachable, op, "%s: %w", uri, short(err)).
+		return c.fault(fault.Unreachable, "%w", short(err)).
 			WithHint("name the file with the certificate authority of the endpoint in AWS_CA_BUNDLE")
 	}
 	if _, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
-		return fault.New(fault.Unreachable, op, "%s: %w", uri, short(err)).WithHint(awsReachHint)
+		return c.fault(fault.Unreachable, "%w", short(err)).WithHint(awsReachHint)
 	}
 	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.HTTPStatusCode() >= 500 {
-		return fault.New(fault.Unreachable, op, "%s: %w", uri, short(err)).WithHint(awsReachHint)
+		return c.fault(fault.Unreachable, "%w", short(err)).WithHint(awsReachHint)
 	}
 	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
-		return fault.New(fault.Malformed, op, "%s: the answer cannot be read: %w", uri, short(err)).
+		return c.fault(fault.Malformed, "the answer cannot be read: %w", short(err)).
 			WithHint("see that the endpoint is AWS KMS, and that nothing in between changes its answers")
 	}
 	if _, ok := errors.AsType[*smithy.OperationError](err); ok {
 		// Nothing was sent. What is left is that credentials which were there
 		// cannot be renewed.
-		return fault.New(fault.Credentials, op, "%s: %w", uri, short(err)).WithHint(awsCredentialsHint)
+		return c.fault(fault.Credentials, "%w", short(err)).WithHint(awsCredentialsHint)
 	}
-	return fault.New(fault.Malformed, op, "%s: %w", uri, err)
+	return c.fault(fault.Malformed, "%w", err)
 }
 
 // short takes away what the SDK says about the call before the cause, and

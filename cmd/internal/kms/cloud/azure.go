@@ -52,17 +52,17 @@ type azureName struct {
 	version string // "" for the current one
 }
 
-func parseAzure(op, uri string) (azureName, error) {
-	m := azureURI.FindStringSubmatch(uri)
+func parseAzure(c call) (azureName, error) {
+	m := azureURI.FindStringSubmatch(c.uri)
 	if m == nil {
-		return azureName{}, fault.New(fault.Malformed, op, "%s: not a key of Azure Key Vault", uri).WithHint(azureForms)
+		return azureName{}, c.fault(fault.Malformed, "not a key of Azure Key Vault").WithHint(azureForms)
 	}
 	n := azureName{host: m[1], key: m[2], version: m[3]}
 	if u, err := url.Parse("https://" + n.host); err != nil || u.Host != n.host {
-		return azureName{}, fault.New(fault.Malformed, op, "%s: the vault is not a host", uri).WithHint(azureForms)
+		return azureName{}, c.fault(fault.Malformed, "the vault is not a host").WithHint(azureForms)
 	}
 	if !strings.Contains(n.host, ".") {
-		return azureName{}, fault.New(fault.Malformed, op, "%s: the vault %q is not a host with a domain", uri, n.host).WithHint(azureForms)
+		return azureName{}, c.fault(fault.Malformed, "the vault %q is not a host with a domain", n.host).WithHint(azureForms)
 	}
 	return n, nil
 }
@@ -85,7 +85,7 @@ func (t tokens) GetToken(ctx context.Context, options policy.TokenRequestOptions
 	return token, nil
 }
 
-func (n azureName) client(op, uri string, cfg Config) (*azkeys.Client, error) {
+func (n azureName) client(c call, cfg Config) (*azkeys.Client, error) {
 	opts := azcore.ClientOptions{
 		Retry:     policy.RetryOptions{MaxRetries: azureRetries, RetryDelay: azurePause, MaxRetryDelay: azureMaxPause},
 		Transport: cfg.AzureTransport,
@@ -100,104 +100,104 @@ func (n azureName) client(op, uri string, cfg Config) (*azkeys.Client, error) {
 	case "AZURECHINACLOUD":
 		opts.Cloud = azcloud.AzureChina
 	default:
-		return nil, fault.New(fault.Malformed, op, "%s: %s names no cloud: %.40q", uri, envAzureEnvironment, name).
+		return nil, c.fault(fault.Malformed, "%s names no cloud: %.40q", envAzureEnvironment, name).
 			WithHint("unset it, or set it to AZUREPUBLICCLOUD, AZUREUSGOVERNMENT or AZURECHINACLOUD")
 	}
 	credential := cfg.AzureCredential
 	if credential == nil {
 		found, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: opts})
 		if err != nil {
-			return nil, fault.New(fault.Credentials, op, "%s: no Azure credentials: %w", uri, err).WithHint(azureCredentialsHint)
+			return nil, c.fault(fault.Credentials, "no Azure credentials: %w", err).WithHint(azureCredentialsHint)
 		}
 		credential = found
 	}
 	client, err := azkeys.NewClient("https://"+n.host, tokens{credential}, &azkeys.ClientOptions{ClientOptions: opts})
 	if err != nil {
-		return nil, fault.New(fault.Malformed, op, "%s: %w", uri, err).WithHint(azureForms)
+		return nil, c.fault(fault.Malformed, "%w", err).WithHint(azureForms)
 	}
 	return client, nil
 }
 
 // An azureKey signs with one version of a key.
 type azureKey struct {
-	uri    string
+	call   call
 	client *azkeys.Client
 	name   azureName // with a version
 	public crypto.PublicKey
 }
 
-func openAzure(ctx context.Context, uri string, cfg Config) (*Key, error) {
-	name, err := parseAzure(opOpen, uri)
+func openAzure(ctx context.Context, c call, cfg Config) (*Key, error) {
+	name, err := parseAzure(c)
 	if err != nil {
 		return nil, err
 	}
-	client, err := name.client(opOpen, uri, cfg)
+	client, err := name.client(c, cfg)
 	if err != nil {
 		return nil, err
 	}
 	got, err := client.GetKey(ctx, name.key, name.version, nil)
 	if err != nil {
-		return nil, azureFault(opOpen, uri, err)
+		return nil, azureFault(c, err)
 	}
-	if err := azureFit(uri, got.KeyBundle); err != nil {
+	if err := azureFit(c, got.KeyBundle); err != nil {
 		return nil, err
 	}
 	resource, version, err := name.identify(got.Key.KID)
 	if err != nil {
-		return nil, fault.New(fault.Malformed, opOpen, "%s: %w", uri, err)
+		return nil, c.fault(fault.Malformed, "%w", err)
 	}
 	pub, err := azurePublic(got.Key)
 	if err != nil {
-		return nil, fault.New(fault.Malformed, opOpen, "%s: the public key that the service sent: %w", uri, err)
+		return nil, c.fault(fault.Malformed, "the public key that the service sent: %w", err)
 	}
-	if err := usable(uri, pub); err != nil {
+	if err := usable(c, pub); err != nil {
 		return nil, err
 	}
 	name.version = version
 	_, isRSA := pub.(*rsa.PublicKey)
 	return &Key{
-		uri:      uri,
+		call:     call{opSign, c.uri},
 		resource: resource,
 		public:   pub,
 		hashes:   azureHashes(pub),
 		pss:      isRSA,
-		signer:   &azureKey{uri: uri, client: client, name: name, public: pub},
+		signer:   &azureKey{call{opSign, c.uri}, client, name, pub},
 	}, nil
 }
 
 // azureFit says why a key is of no use.
-func azureFit(uri string, bundle azkeys.KeyBundle) error {
-	const make = "make a key of the type EC or RSA (az keyvault key create) with the operation sign"
+func azureFit(c call, bundle azkeys.KeyBundle) error {
+	const cure = "make a key of the type EC or RSA (az keyvault key create) with the operation sign"
 	key, attributes := bundle.Key, bundle.Attributes
 	if key == nil || key.Kty == nil {
-		return fault.New(fault.Malformed, opOpen, "%s: the service sent a key without a type", uri)
+		return c.fault(fault.Malformed, "the service sent a key without a type")
 	}
 	if attributes != nil {
 		now := time.Now()
 		switch {
 		case attributes.Enabled != nil && !*attributes.Enabled:
-			return fault.New(fault.Unfit, opOpen, "%s: the key is disabled", uri).WithHint(azureEnableHint)
+			return c.fault(fault.Unfit, "the key is disabled").WithHint(azureEnableHint)
 		case attributes.Expires != nil && now.After(*attributes.Expires):
-			return fault.New(fault.Unfit, opOpen, "%s: the key expired at %s", uri, attributes.Expires.UTC().Format(time.RFC3339)).
+			return c.fault(fault.Unfit, "the key expired at %s", attributes.Expires.UTC().Format(time.RFC3339)).
 				WithHint("Key Vault does not sign with it any more: set another expiry, or make a new version")
 		case attributes.NotBefore != nil && now.Before(*attributes.NotBefore):
-			return fault.New(fault.Unfit, opOpen, "%s: the key may not be used before %s", uri, attributes.NotBefore.UTC().Format(time.RFC3339)).
+			return c.fault(fault.Unfit, "the key may not be used before %s", attributes.NotBefore.UTC().Format(time.RFC3339)).
 				WithHint("wait, or set another activation date")
 		}
 	}
 	switch *key.Kty {
 	case azkeys.KeyTypeEC, azkeys.KeyTypeECHSM, azkeys.KeyTypeRSA, azkeys.KeyTypeRSAHSM:
 	default:
-		return fault.New(fault.Unfit, opOpen, "%s: the key is of the type %.20s", uri, *key.Kty).WithHint(make)
+		return c.fault(fault.Unfit, "the key is of the type %.20s", *key.Kty).WithHint(cure)
 	}
 	if len(key.KeyOps) > 0 && !slices.ContainsFunc(key.KeyOps, func(op *azkeys.KeyOperation) bool {
 		return op != nil && *op == azkeys.KeyOperationSign
 	}) {
-		return fault.New(fault.Unfit, opOpen, "%s: the operations of the key do not have sign", uri).
+		return c.fault(fault.Unfit, "the operations of the key do not have sign").
 			WithHint("allow it: az keyvault key set-attributes --ops sign verify")
 	}
 	if key.Crv != nil && azureCurve(*key.Crv) == nil {
-		return fault.New(fault.Unfit, opOpen, "%s: the key is on the curve %.20s", uri, *key.Crv).
+		return c.fault(fault.Unfit, "the key is on the curve %.20s", *key.Crv).
 			WithHint("make a key on P-256, P-384 or P-521")
 	}
 	return nil
@@ -287,7 +287,7 @@ func (k *azureKey) sign(ctx context.Context, digest []byte, opts crypto.SignerOp
 		Value:     digest,
 	}, nil)
 	if err != nil {
-		return nil, azureFault(opSign, k.uri, err)
+		return nil, azureFault(k.call, err)
 	}
 	pub, ok := k.public.(*ecdsa.PublicKey)
 	if !ok {
@@ -295,7 +295,7 @@ func (k *azureKey) sign(ctx context.Context, digest []byte, opts crypto.SignerOp
 	}
 	signature, err := joinHalves(pub, got.Result)
 	if err != nil {
-		return nil, fault.New(fault.Malformed, opSign, "%s: %w", k.uri, err)
+		return nil, k.call.fault(fault.Malformed, "%w", err)
 	}
 	return signature, nil
 }
@@ -314,21 +314,21 @@ var azureKinds = map[signer.KeyType]azkeys.CreateKeyParameters{
 	signer.RSA4096: {Kty: to.Ptr(azkeys.KeyTypeRSA), KeySize: to.Ptr(int32(4096))},
 }
 
-func createAzure(ctx context.Context, uri string, t signer.KeyType, cfg Config) error {
-	name, err := parseAzure(opCreate, uri)
+func createAzure(ctx context.Context, c call, t signer.KeyType, cfg Config) error {
+	name, err := parseAzure(c)
 	if err != nil {
 		return err
 	}
 	if name.version != "" {
-		return fault.New(fault.Unsupported, opCreate, "%s: Azure chooses the versions of a key", uri).
+		return c.fault(fault.Unsupported, "Azure chooses the versions of a key").
 			WithHint("leave /%s away", name.version)
 	}
 	params, ok := azureKinds[t]
 	if !ok {
-		return fault.New(fault.Unsupported, opCreate, "%s: Azure keys of the type %s are not made here", uri, t).
+		return c.fault(fault.Unsupported, "Azure keys of the type %s are not made here", t).
 			WithHint("choose p256, p384, p521, rsa2048, rsa3072 or rsa4096")
 	}
-	client, err := name.client(opCreate, uri, cfg)
+	client, err := name.client(c, cfg)
 	if err != nil {
 		return err
 	}
@@ -336,15 +336,15 @@ func createAzure(ctx context.Context, uri string, t signer.KeyType, cfg Config) 
 	// first prevents that.
 	_, err = client.GetKey(ctx, name.key, "", nil)
 	if err == nil {
-		return existsAlready(uri)
+		return existsAlready(c)
 	}
 	if answer, ok := errors.AsType[*azcore.ResponseError](err); !ok || answer.StatusCode != http.StatusNotFound {
-		return azureFault(opCreate, uri, err)
+		return azureFault(c, err)
 	}
 	params.KeyAttributes = &azkeys.KeyAttributes{Enabled: to.Ptr(true)}
 	params.KeyOps = []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationSign), to.Ptr(azkeys.KeyOperationVerify)}
 	if _, err := client.CreateKey(ctx, name.key, params, nil); err != nil {
-		return azureFault(opCreate, uri, err)
+		return azureFault(c, err)
 	}
 	return nil
 }

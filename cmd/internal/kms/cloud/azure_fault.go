@@ -31,24 +31,24 @@ var azureCodes = map[string]string{
 }
 
 // azureFault says what an error of the SDK means.
-func azureFault(op, uri string, err error) *fault.Error {
+func azureFault(c call, err error) *fault.Error {
 	if answer, ok := errors.AsType[*azcore.ResponseError](err); ok && !fromCredential(err) {
-		return azureAnswer(op, uri, answer)
+		return azureAnswer(c, answer)
 	}
 	text := &said{firstLine(err), err}
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case fromCredential(err) && !netError(err):
-		return fault.New(fault.Credentials, op, "%s: no Azure credentials: %w", uri, &said{oneLine(err.Error()), err}).WithHint(azureCredentialsHint)
+		return c.fault(fault.Credentials, "no Azure credentials: %w", &said{oneLine(err.Error()), err}).WithHint(azureCredentialsHint)
 	case badCertificate:
-		return fault.New(fault.Unreachable, op, "%s: %w", uri, text).
+		return c.fault(fault.Unreachable, "%w", text).
 			WithHint("the certificate of the vault is not trusted here: see what is between here and the vault, or add its authority to the system's")
 	case netError(err):
-		return fault.New(fault.Unreachable, op, "%s: %w", uri, text).WithHint(azureReachHint)
+		return c.fault(fault.Unreachable, "%w", text).WithHint(azureReachHint)
 	}
 	// The SDK read something that it did not expect: an answer, or a challenge
 	// that names another host.
-	return fault.New(fault.Malformed, op, "%s: %w", uri, text).
+	return c.fault(fault.Malformed, "%w", text).
 		WithHint("see that the host is an Azure Key Vault, and that nothing in between changes its answers")
 }
 
@@ -57,7 +57,7 @@ func fromCredential(err error) bool {
 	return ok
 }
 
-func azureAnswer(op, uri string, answer *azcore.ResponseError) *fault.Error {
+func azureAnswer(c call, answer *azcore.ResponseError) *fault.Error {
 	code, inner, message := azureBody(answer)
 	text := fmt.Sprintf("%d %s", answer.StatusCode, code)
 	if inner != "" {
@@ -72,7 +72,7 @@ func azureAnswer(op, uri string, answer *azcore.ResponseError) *fault.Error {
 		kind, hint = fault.Credentials, azureCredentialsHint
 	case status == http.StatusForbidden:
 		kind, hint = fault.Denied, azureRoleHint
-		if op == opCreate {
+		if c.op == opCreate {
 			hint = azureCreateHint
 		}
 		if h, ok := azureCodes[inner]; ok {
@@ -87,7 +87,7 @@ func azureAnswer(op, uri string, answer *azcore.ResponseError) *fault.Error {
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
 		kind, hint = fault.Unreachable, azureReachHint
 	}
-	return fault.New(kind, op, "%s: %w", uri, &said{text, answer}).WithHint("%s", hint)
+	return c.fault(kind, "%w", &said{text, answer}).WithHint("%s", hint)
 }
 
 // azureBody reads {"error": {"code", "message", "innererror": {"code"}}}.
@@ -121,7 +121,7 @@ const maxSaid = 300
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if len(s) > maxSaid {
-		return s[:maxSaid]
+		return strings.ToValidUTF8(s[:maxSaid], "")
 	}
 	return s
 }

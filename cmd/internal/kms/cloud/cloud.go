@@ -32,7 +32,9 @@
 //     offers, whatever hash is asked for. Every other hash is refused here. It
 //     reads the key's metadata again every five minutes, which costs two calls
 //     within a signature.
-//   - Google: a key version has one algorithm, hence one hash.
+//   - Google: a key version has one algorithm, hence one hash. Google's client
+//     would ask a service that is away until its context ends; here it asks
+//     three times.
 //   - Azure: the provider ties SHA-384 to RSA keys of 3072 bits and SHA-512 to
 //     those of 4096, so that neither could make the RSA signatures with SHA-256
 //     that everyone accepts. It also panics on answers that lack a field. Azure
@@ -54,6 +56,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -102,10 +105,18 @@ const (
 	opCreate = "create key"
 )
 
+// A call is what is being done, and with which key, for the faults in it.
+type call struct{ op, uri string }
+
+// fault returns a fault that names the key before what the arguments say.
+func (c call) fault(kind fault.Kind, format string, args ...any) *fault.Error {
+	return fault.New(kind, c.op, "%s: %w", c.uri, fmt.Errorf(format, args...))
+}
+
 // A Key is one version of one key in a service. Its methods may be called from
 // several goroutines at once.
 type Key struct {
-	uri      string
+	call     call // that of Sign
 	resource string
 	public   crypto.PublicKey
 	hashes   []crypto.Hash
@@ -131,19 +142,19 @@ var (
 // names. It asks the service for the public key, and has nothing signed; ctx
 // bounds that. Errors are of the type [*fault.Error].
 func Open(ctx context.Context, u signer.URI, cfg Config) (key *Key, err error) {
-	uri := u.String()
-	defer func() { err = settle(ctx, opOpen, uri, err) }()
-	defer recoverAs(&err, opOpen, uri)
+	c := call{opOpen, u.String()}
+	defer func() { err = c.settle(ctx, err) }()
+	defer c.catch(&err)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	switch u.Scheme {
 	case signer.SchemeAWSKMS:
-		return openAWS(ctx, uri, cfg)
+		return openAWS(ctx, c, cfg)
 	case signer.SchemeGCPKMS:
-		return openGCP(ctx, uri, cfg)
+		return openGCP(ctx, c, cfg)
 	case signer.SchemeAzureKMS:
-		return openAzure(ctx, uri, cfg)
+		return openAzure(ctx, c, cfg)
 	}
 	return nil, otherScheme(opOpen, u)
 }
@@ -154,19 +165,19 @@ func Open(ctx context.Context, u signer.URI, cfg Config) (key *Key, err error) {
 // with Google the key ring is made if there is none. Errors are of the type
 // [*fault.Error].
 func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) (err error) {
-	uri := u.String()
-	defer func() { err = settle(ctx, opCreate, uri, err) }()
-	defer recoverAs(&err, opCreate, uri)
+	c := call{opCreate, u.String()}
+	defer func() { err = c.settle(ctx, err) }()
+	defer c.catch(&err)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	switch u.Scheme {
 	case signer.SchemeAWSKMS:
-		return createAWS(ctx, uri, t, cfg)
+		return createAWS(ctx, c, t, cfg)
 	case signer.SchemeGCPKMS:
-		return createGCP(ctx, uri, t, cfg)
+		return createGCP(ctx, c, t, cfg)
 	case signer.SchemeAzureKMS:
-		return createAzure(ctx, uri, t, cfg)
+		return createAzure(ctx, c, t, cfg)
 	}
 	return otherScheme(opCreate, u)
 }
@@ -203,19 +214,19 @@ func (k *Key) Close() error {
 // comes back is well formed; it is not verified.
 func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (signature []byte, err error) {
 	defer func() {
-		if err = settle(ctx, opSign, k.uri, err); err != nil {
+		if err = k.call.settle(ctx, err); err != nil {
 			signature = nil
 		}
 	}()
-	defer recoverAs(&err, opSign, k.uri)
+	defer k.call.catch(&err)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if k.closed.Load() {
-		return nil, fault.New(fault.Unsupported, opSign, "%s: the key was closed", k.uri)
+		return nil, k.call.fault(fault.Unsupported, "the key was closed")
 	}
 	if err := signer.CheckDigest(k.public, digest, opts); err != nil {
-		return nil, fault.New(fault.Unfit, opSign, "%s: %w", k.uri, err)
+		return nil, k.call.fault(fault.Unfit, "%w", err)
 	}
 	if err := k.fit(opts); err != nil {
 		return nil, err
@@ -226,7 +237,7 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 		return nil, err
 	}
 	if err := checkForm(k.public, signature); err != nil {
-		return nil, fault.New(fault.Malformed, opSign, "%s: %w", k.uri, err)
+		return nil, k.call.fault(fault.Malformed, "%w", err)
 	}
 	return signature, nil
 }
@@ -235,15 +246,15 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 func (k *Key) fit(opts crypto.SignerOpts) error {
 	pss, isPSS := opts.(*rsa.PSSOptions)
 	if isPSS && !k.pss {
-		return fault.New(fault.Unsupported, opSign, "%s: RSA-PSS signatures are not made with this key", k.uri).
+		return k.call.fault(fault.Unsupported, "RSA-PSS signatures are not made with this key").
 			WithHint("timestamps are signed with RSA PKCS #1 v1.5; nothing needs PSS")
 	}
 	hash := opts.HashFunc()
 	if isPSS && pss.SaltLength != rsa.PSSSaltLengthAuto && pss.SaltLength != rsa.PSSSaltLengthEqualsHash && pss.SaltLength != hash.Size() {
-		return fault.New(fault.Unsupported, opSign, "%s: a PSS salt of %d bytes; the service's is as long as the hash", k.uri, pss.SaltLength)
+		return k.call.fault(fault.Unsupported, "a PSS salt of %d bytes; the service's is as long as the hash", pss.SaltLength)
 	}
 	if !slices.Contains(k.hashes, hash) {
-		return fault.New(fault.Unfit, opSign, "%s: the key signs with %s, not with %v", k.uri, hashNames(k.hashes), hash).
+		return k.call.fault(fault.Unfit, "the key signs with %s, not with %v", hashNames(k.hashes), hash).
 			WithHint("ask for %s, or make a key that signs with %v", hashNames(k.hashes), hash)
 	}
 	return nil
@@ -259,19 +270,19 @@ func hashNames(hashes []crypto.Hash) string {
 
 // settle gives err its final form: the context's error where the context
 // ended, a fault in any case.
-func settle(ctx context.Context, op, uri string, err error) error {
+func (c call) settle(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	if ended := ctx.Err(); ended != nil {
-		f := fault.New(fault.Unreachable, op, "%s: no answer in time: %w", uri, ended)
+		f := c.fault(fault.Unreachable, "no answer in time: %w", ended)
 		if why := reason(err); !strings.HasSuffix(why, ended.Error()) {
-			f = fault.New(fault.Unreachable, op, "%s: no answer in time: %w (%s)", uri, ended, why)
+			f = c.fault(fault.Unreachable, "no answer in time: %w (%s)", ended, why)
 		}
 		return f.WithHint("see whether the service answers, and the way to it; nothing has to be changed here if it comes back")
 	}
 	if fault.KindOf(err) == "" {
-		return fault.New(fault.Unreachable, op, "%s: %w", uri, err)
+		return c.fault(fault.Unreachable, "%w", err)
 	}
 	return err
 }
@@ -289,11 +300,11 @@ func reason(err error) string {
 	return after
 }
 
-// recoverAs turns a panic into a fault: the SDKs and providers follow pointers
+// catch turns a panic into a fault: the SDKs and providers follow pointers
 // and indices of answers that they have not looked at.
-func recoverAs(err *error, op, uri string) {
+func (c call) catch(err *error) {
 	if p := recover(); p != nil {
-		*err = fault.New(fault.Malformed, op, "%s: the service's client could not read the answer: %v", uri, p)
+		*err = c.fault(fault.Malformed, "the service's client could not read the answer: %v", p)
 	}
 }
 

@@ -35,17 +35,17 @@ type gcpName struct {
 	version  string // a number, or "" for the newest that is enabled
 }
 
-func parseGCP(op, uri string) (gcpName, error) {
-	path, ok := strings.CutPrefix(uri, gcpScheme)
+func parseGCP(c call) (gcpName, error) {
+	path, ok := strings.CutPrefix(c.uri, gcpScheme)
 	parts := strings.Split(path, "/")
-	if !ok || siggcp.ValidReference(uri) != nil || strings.ContainsAny(path, "?#") {
-		return gcpName{}, fault.New(fault.Malformed, op, "%s: not a key of Google Cloud KMS", uri).WithHint(gcpForms)
+	if !ok || siggcp.ValidReference(c.uri) != nil || strings.ContainsAny(path, "?#") {
+		return gcpName{}, c.fault(fault.Malformed, "not a key of Google Cloud KMS").WithHint(gcpForms)
 	}
 	n := gcpName{location: strings.Join(parts[:4], "/"), ring: parts[5], key: parts[7]}
 	if len(parts) == 10 {
 		n.version = parts[9]
 		if versionNumber(n.version) < 1 {
-			return gcpName{}, fault.New(fault.Malformed, op, "%s: the version is not a number from 1", uri).WithHint(gcpForms)
+			return gcpName{}, c.fault(fault.Malformed, "the version is not a number from 1").WithHint(gcpForms)
 		}
 	}
 	return n, nil
@@ -63,12 +63,12 @@ func versionNumber(name string) int64 {
 	return number
 }
 
-func gcpClient(ctx context.Context, op, uri string, cfg Config) (*gcpkms.KeyManagementClient, error) {
+func gcpClient(ctx context.Context, c call, cfg Config) (*gcpkms.KeyManagementClient, error) {
 	opts := append(slices.Clone(cfg.GoogleOptions), option.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(retryGCP)))
 	// The client renews its tokens under the context that it was made with.
 	client, err := gcpkms.NewKeyManagementClient(context.WithoutCancel(ctx), opts...)
 	if err != nil {
-		return nil, fault.New(fault.Credentials, op, "%s: no Google credentials: %w", uri, err).WithHint(gcpCredentialsHint)
+		return nil, c.fault(fault.Credentials, "no Google credentials: %w", err).WithHint(gcpCredentialsHint)
 	}
 	return client, nil
 }
@@ -76,17 +76,17 @@ func gcpClient(ctx context.Context, op, uri string, cfg Config) (*gcpkms.KeyMana
 // A gcpKey signs through Sigstore's provider, which was opened with a version
 // and uses the connection of client.
 type gcpKey struct {
-	uri      string
+	call     call
 	client   *gcpkms.KeyManagementClient
 	provider *siggcp.SignerVerifier
 }
 
-func openGCP(ctx context.Context, uri string, cfg Config) (_ *Key, err error) {
-	name, err := parseGCP(opOpen, uri)
+func openGCP(ctx context.Context, c call, cfg Config) (_ *Key, err error) {
+	name, err := parseGCP(c)
 	if err != nil {
 		return nil, err
 	}
-	client, err := gcpClient(ctx, opOpen, uri, cfg)
+	client, err := gcpClient(ctx, c, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -96,51 +96,52 @@ func openGCP(ctx context.Context, uri string, cfg Config) (_ *Key, err error) {
 			client.Close()
 		}
 	}()
-	version, err := name.find(ctx, uri, client)
+	version, err := name.find(ctx, c, client)
 	if err != nil {
 		return nil, err
 	}
-	hash, err := gcpFit(uri, version)
+	hash, err := gcpFit(c, version)
 	if err != nil {
 		return nil, err
 	}
 	resource := name.keyName() + "/cryptoKeyVersions/" + strconv.FormatInt(versionNumber(version.Name), 10)
 	// One connection for both clients, so that it can be closed: the provider
-	// has no Close. The client has one connection as long as no option asks
-	// for a pool.
-	provider, err := siggcp.LoadSignerVerifier(context.WithoutCancel(ctx), gcpScheme+resource, option.WithGRPCConn(client.Connection()))
+	// has no Close.
+	//lint:ignore SA1019 there is one connection as long as no option asks for a pool
+	connection := client.Connection()
+	provider, err := siggcp.LoadSignerVerifier(context.WithoutCancel(ctx), gcpScheme+resource, option.WithGRPCConn(connection))
 	if err != nil {
-		return nil, gcpFault(opOpen, uri, err)
+		return nil, gcpFault(c, err)
 	}
-	pub, err := gcpPublic(ctx, uri, client, provider)
+	pub, err := gcpPublic(ctx, c, client, provider)
 	if err != nil {
 		return nil, err
 	}
-	if err := usable(uri, pub); err != nil {
+	if err := usable(c, pub); err != nil {
 		return nil, err
 	}
 	if !gcpMatches(pub, version.Algorithm) {
-		return nil, fault.New(fault.Malformed, opOpen, "%s: the service says %s, and sent a key of type %T", uri, version.Algorithm, pub)
+		return nil, c.fault(fault.Malformed, "the service says %s, and sent a key of type %T", version.Algorithm, pub)
 	}
 	kept = true
 	return &Key{
-		uri:      uri,
+		call:     call{opSign, c.uri},
 		resource: resource,
 		public:   pub,
 		hashes:   []crypto.Hash{hash},
-		signer:   &gcpKey{uri, client, provider},
+		signer:   &gcpKey{call{opSign, c.uri}, client, provider},
 	}, nil
 }
 
 // find returns the version that the name means now.
-func (n gcpName) find(ctx context.Context, uri string, client *gcpkms.KeyManagementClient) (*kmspb.CryptoKeyVersion, error) {
+func (n gcpName) find(ctx context.Context, c call, client *gcpkms.KeyManagementClient) (*kmspb.CryptoKeyVersion, error) {
 	if n.version != "" {
 		version, err := client.GetCryptoKeyVersion(ctx, &kmspb.GetCryptoKeyVersionRequest{Name: n.keyName() + "/cryptoKeyVersions/" + n.version})
 		if err != nil {
-			return nil, gcpFault(opOpen, uri, err)
+			return nil, gcpFault(c, err)
 		}
 		if versionNumber(version.Name) != versionNumber(n.version) {
-			return nil, fault.New(fault.Malformed, opOpen, "%s: the service sent version %.200q", uri, version.Name)
+			return nil, c.fault(fault.Malformed, "the service sent version %.200q", version.Name)
 		}
 		return version, nil
 	}
@@ -148,7 +149,7 @@ func (n gcpName) find(ctx context.Context, uri string, client *gcpkms.KeyManagem
 	all := 0
 	for version, err := range client.ListCryptoKeyVersions(ctx, &kmspb.ListCryptoKeyVersionsRequest{Parent: n.keyName()}).All() {
 		if err != nil {
-			return nil, gcpFault(opOpen, uri, err)
+			return nil, gcpFault(c, err)
 		}
 		all++
 		if version.State == kmspb.CryptoKeyVersion_ENABLED && (newest == nil || versionNumber(version.Name) > versionNumber(newest.Name)) {
@@ -156,11 +157,11 @@ func (n gcpName) find(ctx context.Context, uri string, client *gcpkms.KeyManagem
 		}
 	}
 	if newest == nil {
-		return nil, fault.New(fault.Unfit, opOpen, "%s: none of the key's %d versions is enabled", uri, all).
+		return nil, c.fault(fault.Unfit, "none of the key's %d versions is enabled", all).
 			WithHint("enable one, or add one: gcloud kms keys versions create")
 	}
 	if versionNumber(newest.Name) < 1 {
-		return nil, fault.New(fault.Malformed, opOpen, "%s: the service sent a version named %.200q", uri, newest.Name)
+		return nil, c.fault(fault.Malformed, "the service sent a version named %.200q", newest.Name)
 	}
 	return newest, nil
 }
@@ -187,8 +188,8 @@ func gcpMatches(pub crypto.PublicKey, algorithm kmspb.CryptoKeyVersion_CryptoKey
 }
 
 // gcpFit returns the one hash of a version, or says why it is of no use.
-func gcpFit(uri string, v *kmspb.CryptoKeyVersion) (crypto.Hash, error) {
-	const make = "make a key of the purpose asymmetric-signing with the algorithm ec-sign-p256-sha256"
+func gcpFit(c call, v *kmspb.CryptoKeyVersion) (crypto.Hash, error) {
+	const cure = "make a key of the purpose asymmetric-signing with the algorithm ec-sign-p256-sha256"
 	number := versionNumber(v.Name)
 	if v.State != kmspb.CryptoKeyVersion_ENABLED {
 		hint := "name another version, or none for the newest that is enabled"
@@ -200,7 +201,7 @@ func gcpFit(uri string, v *kmspb.CryptoKeyVersion) (crypto.Hash, error) {
 		case kmspb.CryptoKeyVersion_PENDING_GENERATION:
 			hint = "wait until it is made"
 		}
-		return 0, fault.New(fault.Unfit, opOpen, "%s: version %d is not enabled, its state is %s", uri, number, v.State).WithHint("%s", hint)
+		return 0, c.fault(fault.Unfit, "version %d is not enabled, its state is %s", number, v.State).WithHint("%s", hint)
 	}
 	if hash, ok := gcpHashes[v.Algorithm]; ok {
 		return hash, nil
@@ -208,25 +209,25 @@ func gcpFit(uri string, v *kmspb.CryptoKeyVersion) (crypto.Hash, error) {
 	name := v.Algorithm.String()
 	switch {
 	case strings.HasPrefix(name, "RSA_SIGN_PSS_"):
-		return 0, fault.New(fault.Unfit, opOpen, "%s: the algorithm of version %d is %s: RSA-PSS only", uri, number, name).
+		return 0, c.fault(fault.Unfit, "the algorithm of version %d is %s: RSA-PSS only", number, name).
 			WithHint("RSA signatures in timestamps are PKCS #1 v1.5: make a key with an algorithm RSA_SIGN_PKCS1_..., or EC_SIGN_P256_SHA256; the algorithm of a key cannot be changed")
 	case strings.Contains(name, "_SIGN_"):
-		return 0, fault.New(fault.Unfit, opOpen, "%s: the algorithm of version %d is %s, which this program does not use", uri, number, name).WithHint(make)
+		return 0, c.fault(fault.Unfit, "the algorithm of version %d is %s, which this program does not use", number, name).WithHint(cure)
 	}
-	return 0, fault.New(fault.Unfit, opOpen, "%s: the key is not for signing, its algorithm is %s", uri, name).WithHint(make)
+	return 0, c.fault(fault.Unfit, "the key is not for signing, its algorithm is %s", name).WithHint(cure)
 }
 
 // gcpPublic has the provider fetch the key, which it does once and without a
 // context: when ctx ends first, closing the connection ends the calls.
-func gcpPublic(ctx context.Context, uri string, client *gcpkms.KeyManagementClient, provider *siggcp.SignerVerifier) (crypto.PublicKey, error) {
+func gcpPublic(ctx context.Context, c call, client *gcpkms.KeyManagementClient, provider *siggcp.SignerVerifier) (crypto.PublicKey, error) {
 	var pub crypto.PublicKey
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer recoverAs(&err, opOpen, uri)
+		defer c.catch(&err)
 		if pub, err = provider.PublicKey(); err != nil {
-			err = gcpFault(opOpen, uri, err)
+			err = gcpFault(c, err)
 		}
 	}()
 	select {
@@ -242,7 +243,7 @@ func gcpPublic(ctx context.Context, uri string, client *gcpkms.KeyManagementClie
 func (k *gcpKey) sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	signature, err := k.provider.SignMessage(nil, options.WithContext(ctx), options.WithDigest(digest), options.WithCryptoSignerOpts(opts))
 	if err != nil {
-		return nil, gcpFault(opSign, k.uri, err)
+		return nil, gcpFault(k.call, err)
 	}
 	return signature, nil
 }
@@ -263,21 +264,21 @@ var gcpAlgorithms = map[signer.KeyType]kmspb.CryptoKeyVersion_CryptoKeyVersionAl
 // about a second, and longer in an HSM.
 const gcpGeneration = 500 * time.Millisecond
 
-func createGCP(ctx context.Context, uri string, t signer.KeyType, cfg Config) error {
-	name, err := parseGCP(opCreate, uri)
+func createGCP(ctx context.Context, c call, t signer.KeyType, cfg Config) error {
+	name, err := parseGCP(c)
 	if err != nil {
 		return err
 	}
 	if name.version != "" {
-		return fault.New(fault.Unsupported, opCreate, "%s: Google numbers the versions of a key", uri).
+		return c.fault(fault.Unsupported, "Google numbers the versions of a key").
 			WithHint("leave /cryptoKeyVersions/%s away", name.version)
 	}
 	algorithm, ok := gcpAlgorithms[t]
 	if !ok {
-		return fault.New(fault.Unsupported, opCreate, "%s: Google keys of the type %s are not made here", uri, t).
+		return c.fault(fault.Unsupported, "Google keys of the type %s are not made here", t).
 			WithHint("choose p256, p384, rsa2048, rsa3072 or rsa4096")
 	}
-	client, err := gcpClient(ctx, opCreate, uri, cfg)
+	client, err := gcpClient(ctx, c, cfg)
 	if err != nil {
 		return err
 	}
@@ -291,7 +292,7 @@ func createGCP(ctx context.Context, uri string, t signer.KeyType, cfg Config) er
 		}
 	}
 	if err != nil {
-		return gcpFault(opCreate, uri, err)
+		return gcpFault(c, err)
 	}
 	_, err = client.CreateCryptoKey(ctx, &kmspb.CreateCryptoKeyRequest{
 		Parent:      name.ringName(),
@@ -302,22 +303,22 @@ func createGCP(ctx context.Context, uri string, t signer.KeyType, cfg Config) er
 		},
 	})
 	if gcpCode(err) == codes.AlreadyExists {
-		return existsAlready(uri)
+		return existsAlready(c)
 	}
 	if err != nil {
-		return gcpFault(opCreate, uri, err)
+		return gcpFault(c, err)
 	}
 	for {
 		version, err := client.GetCryptoKeyVersion(ctx, &kmspb.GetCryptoKeyVersionRequest{Name: name.keyName() + "/cryptoKeyVersions/1"})
 		if err != nil {
-			return gcpFault(opCreate, uri, err)
+			return gcpFault(c, err)
 		}
 		switch version.State {
 		case kmspb.CryptoKeyVersion_ENABLED:
 			return nil
 		case kmspb.CryptoKeyVersion_PENDING_GENERATION:
 		default:
-			return fault.New(fault.Unfit, opCreate, "%s: the state of the new key is %s %s", uri, version.State, version.GenerationFailureReason)
+			return c.fault(fault.Unfit, "the state of the new key is %s %s", version.State, version.GenerationFailureReason)
 		}
 		select {
 		case <-ctx.Done():

@@ -37,7 +37,7 @@ func gcpCode(err error) codes.Code {
 
 // gcpFault says what an error of the client, or of the provider around it,
 // means.
-func gcpFault(op, uri string, err error) *fault.Error {
+func gcpFault(c call, err error) *fault.Error {
 	var answer *status.Status
 	if away, ok := errors.AsType[*outage](err); ok {
 		answer = away.status
@@ -46,15 +46,15 @@ func gcpFault(op, uri string, err error) *fault.Error {
 	} else {
 		// The provider's own words: what the service sent does not fit.
 		if strings.HasSuffix(err.Error(), "corrupted in-transit") {
-			return fault.New(fault.Unreachable, op, "%s: %w", uri, err).
+			return c.fault(fault.Unreachable, "%w", err).
 				WithHint("a checksum was wrong; if it is again, look at what is between here and the service")
 		}
-		return fault.New(fault.Malformed, op, "%s: %w", uri, err)
+		return c.fault(fault.Malformed, "%w", err)
 	}
 	code := answer.Code()
 	text := &said{code.String() + ": " + oneLine(answer.Message()), err}
 	if credentialsText(text.text) {
-		return fault.New(fault.Credentials, op, "%s: %w", uri, text).WithHint(gcpCredentialsHint)
+		return c.fault(fault.Credentials, "%w", text).WithHint(gcpCredentialsHint)
 	}
 	kind, hint := fault.Unreachable, gcpReachHint
 	switch code {
@@ -62,7 +62,7 @@ func gcpFault(op, uri string, err error) *fault.Error {
 		kind, hint = fault.NotFound, "see that the project, location, key ring, key and version exist: gcloud kms keys list"
 	case codes.PermissionDenied:
 		kind, hint = fault.Denied, gcpRoleHint
-		if op == opCreate {
+		if c.op == opCreate {
 			hint = gcpCreateHint
 		}
 	case codes.Unauthenticated:
@@ -78,7 +78,7 @@ func gcpFault(op, uri string, err error) *fault.Error {
 	case codes.ResourceExhausted:
 		hint = "ask Google for a higher quota of asymmetric requests, if this happens often"
 	}
-	return fault.New(kind, op, "%s: %w", uri, text).WithHint("%s", hint)
+	return c.fault(kind, "%w", text).WithHint("%s", hint)
 }
 
 // credentialsText recognises a call that was never made, because no token

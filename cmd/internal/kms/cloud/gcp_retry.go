@@ -16,6 +16,10 @@ import (
 const (
 	gcpAttempts = 3
 	gcpPause    = 200 * time.Millisecond // at most, before the first retry
+
+	// gcpEarly is how long before our own deadline the service, which is told
+	// of it, may say that it is over.
+	gcpEarly = 50 * time.Millisecond
 )
 
 // An outage is the status of a service that is away. It has no method
@@ -31,6 +35,9 @@ func retryGCP(ctx context.Context, method string, req, reply any, cc *grpc.Clien
 		case codes.Unavailable, codes.DeadlineExceeded:
 		default:
 			return err
+		}
+		if end, ok := ctx.Deadline(); ok && status.Code(err) == codes.DeadlineExceeded && time.Until(end) < gcpEarly {
+			<-ctx.Done()
 		}
 		if ctx.Err() != nil {
 			return err

@@ -178,9 +178,10 @@ func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 	if f == Hang {
 		select {
 		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err()
 		case <-s.ended:
+			return nil, status.Error(codes.Unavailable, "the test has ended")
 		}
-		return nil, status.Error(codes.Canceled, "the caller gave up")
 	}
 	return handler(context.WithValue(ctx, faultKey{}, f), req)
 }
