@@ -87,7 +87,7 @@ func TestBadStart(t *testing.T) {
 		},
 		{
 			name: "stamping keys without a CA", text: strings.Replace(vaultTSA, "policy:", "history: history, delegate: {rotate: 24h, validity: 240h}, policy:", 1),
-			want: []string{"tsa.chain", "is not that of a CA"}, hint: "cert create",
+			want: []string{"tsa.chain", "is not that of a CA"}, hint: "--role tsa-ca",
 		},
 		{
 			name: "history that cannot be written", text: strings.Replace(vaultTSA, "policy:", "history: chain.pem, policy:", 1),

@@ -174,6 +174,8 @@ type ChainFile struct {
 	// timestamping.
 	EnforceIntermediateEKU bool
 	Warn                   func(text string) // gets what some clients refuse
+	// Role is what the chain is for. "": pki.RoleTSA.
+	Role pki.Role
 }
 
 // Read reads the chain of a timestamp authority. It is not checked. One that is
@@ -197,9 +199,14 @@ func (f ChainFile) Read() ([]*x509.Certificate, error) {
 // Check refuses a chain that no client would trust, or that is not that of the
 // signer with the key.
 func (f ChainFile) Check(chain []*x509.Certificate, key crypto.PublicKey) error {
-	report := pki.Check(chain, pki.CheckOptions{Role: pki.RoleTSA, PublicKey: key, EnforceIntermediateEKU: f.EnforceIntermediateEKU})
+	role := f.Role
+	if role == "" {
+		role = pki.RoleTSA
+	}
+	report := pki.Check(chain, pki.CheckOptions{Role: role, PublicKey: key, EnforceIntermediateEKU: f.EnforceIntermediateEKU})
 	if err := report.Err(); err != nil {
-		return cli.Hint(fmt.Errorf("%s: %s: %w", f.Setting, f.Path, err), "%q shows all that is wrong with a chain", "fencepost cert check "+f.Path)
+		return cli.Hint(fmt.Errorf("%s: %s: %w", f.Setting, f.Path, err), "%q shows all that is wrong with a chain",
+			fmt.Sprintf("fencepost cert check --role %s %s", role, f.Path))
 	}
 	for _, finding := range report.Findings {
 		if finding.Severity == pki.Warning {

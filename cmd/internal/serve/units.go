@@ -16,6 +16,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
+	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
 
@@ -182,12 +183,20 @@ const defaultUnitName = "Timestamping Unit"
 // delegate opens the key that certifies stamping keys.
 func (l *loader) delegate(ctx context.Context) (*tsa.Delegate, error) {
 	t := l.conf.TSA
-	chain, err := loadChain(string(t.Chain))
+	f := ChainFile{Setting: "tsa.chain", Path: string(t.Chain), Role: pki.RoleTSACA, EnforceIntermediateEKU: t.EnforceIntermediateEKU, Warn: l.opts.Warn}
+	chain, err := f.Read()
 	if err != nil {
-		return nil, fmt.Errorf("tsa.chain: %w", err)
+		return nil, err
 	}
 	key, err := l.open(ctx, "tsa.key", t.Key, chain[0])
 	if err != nil {
+		return nil, err
+	}
+	if !chain[0].IsCA {
+		return nil, cli.Hint(fmt.Errorf("tsa.chain: %s: the first certificate, %s, is not that of a CA", t.Chain, chain[0].Subject),
+			"with tsa.delegate the key certifies: \"fencepost cert create --role tsa-ca --key '%s'\" makes a chain for that", t.Key)
+	}
+	if err := f.Check(chain, key.Public()); err != nil {
 		return nil, err
 	}
 	ca := chain[0]
@@ -208,11 +217,7 @@ func (l *loader) delegate(ctx context.Context) (*tsa.Delegate, error) {
 	if t.Delegate.Country != "" {
 		d.Subject.Country = []string{t.Delegate.Country}
 	}
-	switch {
-	case !ca.IsCA:
-		return nil, cli.Hint(fmt.Errorf("tsa.chain: %s: the first certificate, %s, is not that of a CA", t.Chain, ca.Subject),
-			"with tsa.delegate the key certifies: \"fencepost cert create --keep-ca-keys\" makes an intermediate for that")
-	case time.Until(ca.NotAfter) < d.Validity:
+	if time.Until(ca.NotAfter) < d.Validity {
 		l.opts.Warn(fmt.Sprintf("tsa.delegate.validity: %v is longer than the CA %s is valid, until %s; the certificates of stamping keys end with it",
 			d.Validity, ca.Subject, ca.NotAfter.Format(time.DateOnly)))
 	}
