@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -88,7 +89,7 @@ func keyError(setting string, err error) error {
 func (l *loader) prove(ctx context.Context, setting string, key *kms.Key) error {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	if err := signer.Prove(ctx, key, l.conf.TSA.Digest.Hash); err != nil {
+	if err := signer.Prove(ctx, key, DigestFor(key, l.conf.TSA.Digest.Hash)); err != nil {
 		return keyError(setting, err)
 	}
 	return nil
@@ -138,11 +139,21 @@ func (l *loader) unit(ctx context.Context, setting string, u config.KeyURI, file
 	if err := l.prove(ctx, setting+".key", key); err != nil {
 		return tsa.Unit{}, err
 	}
-	a, err := l.authority(key, chain)
+	a, err := l.authority(key, chain, DigestFor(key, l.conf.TSA.Digest.Hash))
 	if err != nil {
 		return tsa.Unit{}, err
 	}
 	return Unit(key, a), nil
+}
+
+// DigestFor is the hash that a key signs with: as configured, or else the one
+// that it prefers, since some keys of services know one only. Zero follows
+// from the public key.
+func DigestFor(key *kms.Key, configured crypto.Hash) crypto.Hash {
+	if hashes := key.Hashes(); configured == 0 && len(hashes) > 0 {
+		return hashes[0]
+	}
+	return configured
 }
 
 // Unit is the unit of a key that was opened.
@@ -150,7 +161,7 @@ func Unit(key *kms.Key, a *authority.Authority) tsa.Unit {
 	return tsa.Unit{Authority: a, External: !key.InProcess(), Close: key.Close, Abandoned: key.Abandoned}
 }
 
-func (l *loader) authority(key authority.Signer, chain []*x509.Certificate) (*authority.Authority, error) {
+func (l *loader) authority(key authority.Signer, chain []*x509.Certificate, digest crypto.Hash) (*authority.Authority, error) {
 	t := l.conf.TSA
 	cfg := authority.Config{
 		Signer:    key,
@@ -161,7 +172,7 @@ func (l *loader) authority(key authority.Signer, chain []*x509.Certificate) (*au
 		Precision: time.Duration(t.Precision),
 		Include:   t.Include.Include,
 		TSAName:   t.TSAName,
-		Digest:    t.Digest.Hash,
+		Digest:    digest,
 	}
 	for _, p := range t.AcceptedPolicies {
 		cfg.AcceptedPolicies = append(cfg.AcceptedPolicies, p.OID)
@@ -205,7 +216,7 @@ func (l *loader) delegate(ctx context.Context) (*tsa.Delegate, error) {
 		Rotate: time.Duration(t.Delegate.Rotate), Validity: time.Duration(t.Delegate.Validity),
 		Subject: pkix.Name{CommonName: t.Delegate.CommonName, Organization: ca.Subject.Organization, Country: ca.Subject.Country},
 		New: func(key *signer.Key, chain []*x509.Certificate) (*authority.Authority, error) {
-			return l.authority(key, chain)
+			return l.authority(key, chain, l.conf.TSA.Digest.Hash)
 		},
 	}
 	if d.Subject.CommonName == "" {

@@ -117,7 +117,7 @@ func (o *options) tsa(ctx context.Context) (_ *tsa.TSA, err error) {
 		Chain:   chain,
 		Clock:   clock.System(clockBound),
 		Include: authority.IncludeLeaf,
-		Digest:  o.digest(),
+		Digest:  serve.DigestFor(key, o.digest()),
 	}
 	if o.includeChain {
 		cfg.Include = authority.IncludeRoot

@@ -87,7 +87,7 @@ func (o *options) identity(ctx context.Context) (*kms.Key, []*x509.Certificate, 
 func (o *options) prove(ctx context.Context, key *kms.Key, flag string) error {
 	ctx, cancel := context.WithTimeout(ctx, o.signTimeout)
 	defer cancel()
-	if err := signer.Prove(ctx, key, o.digest()); err != nil {
+	if err := signer.Prove(ctx, key, serve.DigestFor(key, o.digest())); err != nil {
 		return keyError(flag, err)
 	}
 	return nil
