@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/api/option"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
@@ -18,7 +19,10 @@ import (
 )
 
 // New returns the command group.
-func New(env *cli.Env) *cobra.Command {
+func New(env *cli.Env) *cobra.Command { return group(env, nil) }
+
+// group is New with options for the client of Google CA Service.
+func group(env *cli.Env, google []option.ClientOption) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cert",
 		Short: "Make, check and revoke certificates",
@@ -28,7 +32,7 @@ issued.
 A chain is a PEM file: the certificate of the service's key first, then that of
 its issuer, the root last.`,
 	}
-	cmd.AddCommand(newCreate(env), newCheck(env), newRevoke(env), newCRL(env))
+	cmd.AddCommand(newCreate(env, google), newCheck(env), newRevoke(env), newCRL(env))
 	return cmd
 }
 

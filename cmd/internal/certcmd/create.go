@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/api/option"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/gcpca"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/inspect"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
@@ -44,6 +46,11 @@ type createOptions struct {
 	rootKey, intermediateKey, caKeys string
 	issuer, issuerKey                string
 
+	// A CA at Google that issues the intermediate, and options for its client.
+	googleCA     string
+	googleParent gcpca.Parent
+	google       []option.ClientOption
+
 	commonName, organization, country string
 
 	validity, intermediateValidity, rootValidity, keyPeriod span
@@ -74,8 +81,10 @@ type createJSON struct {
 	Findings           []pki.Finding         `json:"findings"`
 }
 
-func newCreate(env *cli.Env) *cobra.Command {
+func newCreate(env *cli.Env, google []option.ClientOption) *cobra.Command {
 	o := createOptions{
+		google: google,
+
 		validity: span{years: 10}, intermediateValidity: span{years: 15}, rootValidity: span{years: 20},
 	}
 	cmd := &cobra.Command{
@@ -99,6 +108,8 @@ only while the command runs, unless --keep-ca-keys says where they go. Without
 them no other certificate and no revocation list can ever be issued below this
 root. With them, --issuer and --issuer-key make a further certificate below the
 same root.
+
+With --gcp-ca the root is one at Google CA Service, which issues the intermediate.
 
 With --csr no chain is made but a request for somebody else's CA, request.pem.
 
@@ -129,6 +140,7 @@ A chain that is not fit for its role is not written.`,
 	f.StringVar(&o.caKeys, "keep-ca-keys", "", "keep the keys that are made for the root and the intermediate in this `directory`")
 	f.StringVar(&o.issuer, "issuer", "", "issue the certificate below the lowest CA of the chain in this PEM `file`, such as an earlier chain.pem, instead of making a root")
 	f.StringVar(&o.issuerKey, "issuer-key", "", "the `URI` of the key of that CA")
+	f.StringVar(&o.googleCA, "gcp-ca", "", "have Google CA Service issue the intermediate, instead of making a root: the `name` of a pool, projects/P/locations/L/caPools/POOL, or of a CA in it")
 	f.StringVar(&o.commonName, "common-name", "", "the `name` of the service (default \"Timestamp Authority\", \"Timestamp CA\", \"Signing CA\" or \"Transparency Log\")")
 	f.StringVar(&o.organization, "organization", "local", "the `name` of who runs it; \"\" for none")
 	f.StringVar(&o.country, "country", "", "the two `letters` of its country, as ISO 3166 has them; none if not given")
@@ -148,14 +160,14 @@ A chain that is not fit for its role is not written.`,
 func (o *createOptions) makesKey() bool { return o.key == "" && o.publicKey == "" && o.request == "" }
 
 // makesRoot says that a new root is made.
-func (o *createOptions) makesRoot() bool { return o.issuer == "" && !o.csr }
+func (o *createOptions) makesRoot() bool { return o.issuer == "" && o.googleCA == "" && !o.csr }
 
 // makesRootKey says that the root's key is made here.
 func (o *createOptions) makesRootKey() bool { return o.makesRoot() && o.rootKey == "" }
 
 // makesIntermediateKey says that the intermediate's key is made here.
 func (o *createOptions) makesIntermediateKey() bool {
-	return o.makesRoot() && o.profile.Kind() == pki.KindLeaf && o.intermediateKey == ""
+	return (o.makesRoot() || o.googleCA != "") && o.profile.Kind() == pki.KindLeaf && o.intermediateKey == ""
 }
 
 // check refuses options that do not go together.
@@ -222,7 +234,12 @@ func (o *createOptions) checkCAs(changed func(string) bool) error {
 	if o.csr {
 		return only("does not go with --csr: what a certificate says is for the CA that issues it",
 			"public-key", "request", "issuer", "issuer-key", "root-key", "intermediate-key", "keep-ca-keys", "validity", "intermediate-validity",
-			"root-validity", "private-key-usage-period", "crl-url", "root-crl-url", "ca-issuer-url", "root-ca-issuer-url", "policy-oid")
+			"root-validity", "private-key-usage-period", "crl-url", "root-crl-url", "ca-issuer-url", "root-ca-issuer-url", "policy-oid", "gcp-ca")
+	}
+	if o.googleCA != "" {
+		if err := o.checkGoogle(only); err != nil {
+			return err
+		}
 	}
 	if o.issuer != "" {
 		if err := only("is about a new root, and --issuer names a CA that there is", "keep-ca-keys", "root-key", "intermediate-key",
@@ -280,7 +297,7 @@ func (o *createOptions) run(cmd *cobra.Command, env *cli.Env) error {
 	if o.csr {
 		return o.answerRequest(env, m, passphrase)
 	}
-	report := pki.Check(m.chain, pki.CheckOptions{Role: o.profile, PublicKey: m.service.public})
+	report := pki.Check(m.chain, pki.CheckOptions{Role: o.profile, PublicKey: m.service.public, Time: o.checkTime(m.chain)})
 	if err := report.Err(); err != nil {
 		return unfit(err)
 	}

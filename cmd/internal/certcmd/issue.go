@@ -92,6 +92,9 @@ func (o *createOptions) make(ctx context.Context, env *cli.Env, m *made) error {
 		m.request, err = pki.CreateRequest(pki.RequestConfig{Role: o.profile, Subject: o.name(), Key: signer.Crypto(ctx, m.service.signer)})
 		return err
 	}
+	if o.googleCA != "" && o.profile.Kind() == pki.KindIntermediate {
+		return o.issueService(ctx, m)
+	}
 	issuer, issuerKey, err := o.provideIssuer(ctx, env, m)
 	if err != nil {
 		return err
@@ -101,7 +104,7 @@ func (o *createOptions) make(ctx context.Context, env *cli.Env, m *made) error {
 		Issuer: issuer[0], IssuerKey: signer.Crypto(ctx, issuerKey),
 		NotBefore: begin(issuer[0]), CRLDistributionPoints: o.crls, IssuingCertificateURL: o.caURLs, Policies: o.policies,
 	}
-	if o.issuer == "" || o.validityGiven {
+	if o.makesRoot() || o.validityGiven {
 		cfg.NotAfter = o.validity.end(cfg.NotBefore)
 	} // else the default, cut short where the issuer ends
 	cfg.PrivateKeyNotAfter = o.keyPeriod.end(cfg.NotBefore)
@@ -214,9 +217,12 @@ func (o *createOptions) provideIssuer(ctx context.Context, env *cli.Env, m *made
 	return chain, m.intermediate.signer, nil
 }
 
-// intermediateCA returns the CA that issues the intermediate: a new root of our
-// own.
+// intermediateCA returns the CA that issues the intermediate: one at Google, or
+// a new root of our own.
 func (o *createOptions) intermediateCA(ctx context.Context, env *cli.Env, m *made) (issueFunc, error) {
+	if o.googleCA != "" {
+		return o.googleIssuer(o.intermediateValidity), nil
+	}
 	root, err := o.makeRoot(ctx, env, m)
 	if err != nil {
 		return nil, err
