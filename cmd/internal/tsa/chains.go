@@ -76,6 +76,7 @@ type chainList struct {
 	history         *History
 	known           map[string]entry // by fingerprint of the leaf
 	unwritten       map[string]bool  // entries that the history does not have as they are
+	changed         time.Time        // the history, when it was last read
 }
 
 func (l *chainList) load(cfg Config) error {
@@ -90,12 +91,58 @@ func (l *chainList) load(cfg Config) error {
 		return nil
 	}
 	var err error
+	l.changed = l.history.changed()
 	l.known, err = l.history.read()
 	return err
 }
 
+// refresh takes over what other processes have put into the history, and
+// reports whether there was anything. What cannot be read now is read when the
+// history changes again.
+func (l *chainList) refresh() (news bool) {
+	if l.history == nil {
+		return false
+	}
+	at := l.history.changed()
+	if at.Equal(l.changed) {
+		return false
+	}
+	l.changed = at
+	found, err := l.history.read()
+	if err != nil {
+		return false
+	}
+	for id, e := range found {
+		if have, ok := l.known[id]; !l.unwritten[id] && (!ok || !have.same(e)) {
+			l.known[id], news = e, true
+		}
+	}
+	return news
+}
+
+func (e *entry) same(other entry) bool {
+	return e.published.Equal(other.published) && e.from.Equal(other.from) && e.until.Equal(other.until)
+}
+
+// withdraw forgets a chain that was announced and never used.
+func (l *chainList) withdraw(leaf *x509.Certificate) {
+	id := fingerprint(leaf)
+	if e, ok := l.known[id]; ok && e.from.IsZero() {
+		delete(l.known, id)
+		delete(l.unwritten, id)
+		if l.history != nil {
+			l.history.remove(id)
+		}
+	}
+}
+
 // configure takes over the configuration of other, and what it read.
 func (l *chainList) configure(other *chainList) {
+	for _, chain := range l.announced {
+		if !slices.ContainsFunc(other.announced, func(c []*x509.Certificate) bool { return c[0].Equal(chain[0]) }) {
+			l.withdraw(chain[0])
+		}
+	}
 	l.past, l.announced = other.past, other.announced
 	for id, e := range other.known {
 		if _, ok := l.known[id]; !ok {
@@ -223,6 +270,15 @@ func (t *TSA) describe() ([]byte, error) {
 			}
 		}
 	}
+	// Other processes with the same history announce theirs there.
+	for _, id := range slices.Sorted(maps.Keys(l.known)) {
+		e := l.known[id]
+		if _, until, err := chainWindow(e.chain); err == nil && e.from.IsZero() && until.After(time.Now()) {
+			if err := add(chainAnnounced, e.chain, time.Time{}, time.Time{}); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for _, chain := range l.announced {
 		if err := add(chainAnnounced, chain, time.Time{}, time.Time{}); err != nil {
 			return nil, err
@@ -237,13 +293,18 @@ func (t *TSA) describe() ([]byte, error) {
 			return nil, err
 		}
 	}
-	past := slices.SortedFunc(maps.Values(l.known), func(a, b entry) int {
+	sorted := slices.SortedFunc(maps.Values(l.known), func(a, b entry) int {
 		if c := b.from.Compare(a.from); c != 0 { // newest first
 			return c
 		}
 		return cmp.Compare(fingerprint(a.chain[0]), fingerprint(b.chain[0]))
 	})
-	past = slices.DeleteFunc(past, func(e entry) bool { return e.from.IsZero() }) // announced, and never used
+	var past []entry
+	for _, e := range sorted {
+		if !e.from.IsZero() {
+			past = append(past, e)
+		}
+	}
 	for _, e := range past[:min(len(past), maxPast)] {
 		if err := add(chainPast, e.chain, time.Time{}, e.until); err != nil {
 			return nil, err

@@ -92,13 +92,29 @@ func (d *Delegate) mint(ctx context.Context, start time.Time) (Unit, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return Unit{Authority: a}, nil
+	return Unit{Authority: a, stamping: key}, nil
 }
 
 // same says that other would make the same keys.
 func (d *Delegate) same(other *Delegate) bool {
 	return other != nil && d.Rotate == other.Rotate && d.Validity == other.Validity &&
 		d.Subject.String() == other.Subject.String() && slices.EqualFunc(d.Chain, other.Chain, (*x509.Certificate).Equal)
+}
+
+// renewed returns a generation of the same stamping keys, as the configuration
+// of d has them.
+func (g *generation) renewed(t *TSA, d *Delegate) (*generation, error) {
+	var units []Unit
+	for _, u := range g.units {
+		a, err := d.New(u.stamping, u.Authority.Chain())
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, Unit{Authority: a, stamping: u.stamping})
+	}
+	next := newGeneration(units, t)
+	next.delegated = true
+	return next, nil
 }
 
 // mintState is what is known of the making of the next stamping key.

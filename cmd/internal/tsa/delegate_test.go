@@ -167,6 +167,73 @@ func TestDelegateReload(t *testing.T) {
 	})
 }
 
+// A reload that changes what tokens promise does so at once, and leaves the
+// stamping keys, that which comes next too.
+func TestDelegateReconfigured(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d, _ := testDelegate(t, "ca")
+		a := newTSA(t, Config{Delegate: d, Announce: rotate})
+		a.run(t)
+		time.Sleep(time.Minute)
+		first, next := serialNow(a), a.State().Next
+		if next == nil {
+			t.Fatal("nothing is announced")
+		}
+		changed, _ := testDelegate(t, "ca")
+		changed.New = func(key *signer.Key, chain []*x509.Certificate) (*authority.Authority, error) {
+			return configured(t, key, chain, func(cfg *authority.Config) { cfg.Accuracy = 5 * time.Second }), nil
+		}
+		if _, err := a.Adopt(newTSA(t, Config{Delegate: changed, Announce: rotate}).TSA); err != nil {
+			t.Fatal(err)
+		}
+		wantChains(t, a, "announced unit", "current unit")
+		if got := a.Authority().Accuracy(); got != 5*time.Second || serialNow(a) != first {
+			t.Errorf("accuracy %v, key %s, want 5s and %s", got, serialNow(a), first)
+		}
+		if got := a.State().Next; got == nil || *got != *next {
+			t.Errorf("next is %v, want %v", got, next)
+		}
+		time.Sleep(rotate)
+		if got := a.Authority().Accuracy(); got != 5*time.Second || serialNow(a) == first {
+			t.Errorf("after the rotation: accuracy %v, key %s", got, serialNow(a))
+		}
+	})
+}
+
+// Two processes with one folder publish each other's chains.
+func TestSharedHistory(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		start := func(name string) testTSA {
+			h, err := OpenHistory(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, _ := testDelegate(t, "ca")
+			d.Subject.CommonName = name
+			a := newTSA(t, Config{Delegate: d, Announce: rotate, History: h})
+			a.run(t)
+			return a
+		}
+		a := start("a")
+		time.Sleep(time.Hour)
+		b := start("b")
+		time.Sleep(2 * maxStep)
+		for _, test := range []struct {
+			tsa  testTSA
+			mine string
+		}{{a, "a"}, {b, "b"}} {
+			count := map[string]int{}
+			for _, c := range test.tsa.chains(t) {
+				count[c]++
+			}
+			if count["announced a"] != 1 || count["announced b"] != 1 || count["current "+test.mine] != 1 || len(count) != 4 {
+				t.Errorf("%s publishes %v", test.mine, count)
+			}
+		}
+	})
+}
+
 func TestDelegateRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, ca := testDelegate(t, "ca")

@@ -56,6 +56,19 @@ const historySuffix = ".json"
 // maxEntry bounds a file: a chain of ten certificates is far below.
 const maxEntry = 1 << 20
 
+// changed is when a file was last made, replaced or removed.
+func (h *History) changed() time.Time {
+	info, err := os.Stat(h.dir)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
+// remove takes an entry out. That it stays is no harm: it is listed as
+// announced until its certificates end.
+func (h *History) remove(id string) { os.Remove(filepath.Join(h.dir, id+historySuffix)) }
+
 // read returns all entries by the fingerprint of their leaf.
 func (h *History) read() (map[string]entry, error) {
 	names, err := os.ReadDir(h.dir)

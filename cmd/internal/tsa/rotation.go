@@ -41,28 +41,44 @@ func (t *TSA) Adopt(other *TSA) (at time.Time, err error) {
 	defer t.mu.Unlock()
 	defer t.poke()
 	now := time.Now()
-	before := t.current.Load()
-	incoming := other.current.Load().handedTo(t)
+	before, delegate := t.current.Load(), t.cfg.Delegate
+	incoming, goesOn := other.current.Load().handedTo(t), t.next
+	if incoming.delegated && before.delegated && delegate.same(other.cfg.Delegate) {
+		// The stamping keys go on, under the configuration as it is now; the
+		// next is certified by the key as it was opened now.
+		if incoming, err = before.renewed(t, other.cfg.Delegate); err != nil {
+			return now, err
+		}
+		if goesOn != nil {
+			g, err := goesOn.generation.renewed(t, other.cfg.Delegate)
+			if err != nil {
+				return now, err
+			}
+			goesOn = &succession{generation: g, at: goesOn.at}
+		}
+	} else {
+		goesOn = nil
+	}
 	t.chains.configure(&other.chains)
-	delegate := t.cfg.Delegate
 	t.cfg = other.cfg
 	if delegate != nil {
 		t.retire(delegate.Close, now)
 	}
 	switch {
-	case incoming.delegated && before.delegated && delegate.same(t.cfg.Delegate):
-		// The stamping keys go on; the next is certified by the key as it was
-		// opened now.
-		return now, t.publish(now)
 	case incoming.sameChains(before), before.dead():
-		t.dismissNext(now)
+		if goesOn == nil {
+			t.dismissNext(now)
+		}
+		t.next = goesOn
 		return now, t.takeOver(incoming, now)
 	case t.next != nil && incoming.sameChains(t.next.generation):
-		at = t.next.at
+		at = t.next.at // and it stays announced
+		t.retire(t.next.generation.close, now)
 	default:
 		at = t.chains.firstPublished(leafOf(incoming), now).Add(t.cfg.Announce)
+		t.dismissNext(now)
 	}
-	t.dismissNext(now)
+	t.next = nil
 	if _, end := t.Window(); end.Before(at) {
 		at = end
 	}
@@ -78,6 +94,7 @@ func (t *TSA) Adopt(other *TSA) (at time.Time, err error) {
 func (t *TSA) dismissNext(now time.Time) {
 	if t.next != nil {
 		t.retire(t.next.generation.close, now)
+		t.chains.withdraw(leafOf(t.next.generation))
 		t.next = nil
 	}
 }
@@ -173,7 +190,7 @@ func (t *TSA) step(ctx context.Context, group *errgroup.Group, now time.Time) ti
 			})
 		}
 	}
-	if g.chainChanged() {
+	if t.chains.refresh() || g.chainChanged() {
 		if err := t.publish(now); err != nil {
 			t.log.LogAttrs(ctx, slog.LevelError, "chains not published", slog.String("detail", err.Error()))
 		}

@@ -2,6 +2,7 @@ package tsa
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"strings"
 	"sync"
@@ -97,6 +98,19 @@ func TestAdoptWithdrawn(t *testing.T) {
 		wantChains(t, a, "current "+one)
 		if !r2.closed.Load() {
 			t.Error("the key that was taken back is still open")
+		}
+
+		// What the configuration announces and no longer does is gone too.
+		two := pkitest.TSA(t, pkitest.Options{Name: "two"}).Certificates()
+		for _, test := range []struct {
+			announced [][]*x509.Certificate
+			want      []string
+		}{{[][]*x509.Certificate{two}, []string{"announced " + two[0].Subject.CommonName, "current " + one}}, {nil, []string{"current " + one}}} {
+			u, _ := testUnit(t, "one")
+			if _, err := a.Adopt(newTSA(t, Config{Units: []Unit{u}, Announced: test.announced}).TSA); err != nil {
+				t.Fatal(err)
+			}
+			wantChains(t, a, test.want...)
 		}
 	})
 }

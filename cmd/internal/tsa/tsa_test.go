@@ -84,11 +84,18 @@ func chainUnit(t *testing.T, chain *pkitest.Chain) (Unit, *remote) {
 
 func testAuthority(t *testing.T, key authority.Signer, chain []*x509.Certificate) *authority.Authority {
 	t.Helper()
+	return configured(t, key, chain, func(*authority.Config) {})
+}
+
+func configured(t *testing.T, key authority.Signer, chain []*x509.Certificate, change func(*authority.Config)) *authority.Authority {
+	t.Helper()
 	policy, err := x509.ParseOID(tsptest.PolicyOID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := authority.New(authority.Config{Signer: key, Chain: chain, Clock: testClock(), Policy: policy})
+	cfg := authority.Config{Signer: key, Chain: chain, Clock: testClock(), Policy: policy}
+	change(&cfg)
+	a, err := authority.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,6 +295,25 @@ func TestFailover(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A standby takes over when the certificate of the first has ended, too.
+func TestStandbyAfterTheEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		ends := time.Now().Add(time.Hour).Truncate(time.Second)
+		u1, _ := chainUnit(t, pkitest.TSA(t, pkitest.Options{Name: "one", NotAfter: ends}))
+		u2, _ := testUnit(t, "two")
+		a := newTSA(t, Config{Units: []Unit{u1, u2}})
+		a.run(t)
+		time.Sleep(2 * time.Hour)
+		wantIssuer(t, a, u2.Authority.Chain()[0].Subject.CommonName)
+		if err := a.Ready(t.Context()); err != nil {
+			t.Errorf("not ready: %v", err)
+		}
+		if !a.State().Keys[1].Issues || !a.Authority().Chain()[0].Equal(u2.Authority.Chain()[0]) {
+			t.Error("the standby is not said to issue")
+		}
+	})
 }
 
 // A client that hangs up is not the fault of the key.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/signer"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
@@ -24,6 +25,8 @@ type Unit struct {
 	// Abandoned is how many calls of the key were given up and have not
 	// returned. Nil: there are none.
 	Abandoned func() int64
+
+	stamping *signer.Key // of a unit that a Delegate made
 }
 
 // A unit is a Unit at work.
@@ -259,10 +262,16 @@ func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
 }
 
-// active is the unit that issues: the first that works.
+// active is the unit that issues: the first that works, and whose chain is
+// valid now.
 func (g *generation) active() *unit {
+	if len(g.units) == 1 {
+		return g.units[0]
+	}
+	now := time.Now()
 	for _, u := range g.units {
-		if u.failure.Load() == nil {
+		from, until := u.Authority.Window()
+		if u.failure.Load() == nil && !now.Before(from) && !now.After(until) {
 			return u
 		}
 	}
