@@ -1,0 +1,164 @@
+// Package tinkkey signs with keys of Tink keysets: files that are encrypted by
+// a key of Google Cloud KMS, AWS KMS or HashiCorp Vault, the wrapping key.
+//
+//	tink:/etc/tsa/keyset.json?key=gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k
+//	tink:/etc/tsa/keyset.json?key=aws-kms://arn:aws:kms:eu-central-1:1234:key/5678
+//	tink:/etc/tsa/keyset.json?key=hcvault://vault.example:8200/transit/keys/k&token-file=/run/secrets/vault
+//
+// [Open] reads the keyset, has the service decrypt it once, and takes the
+// primary key out. From then on the key is in this process, signs at the speed
+// of memory and needs the service no more: the service guards the file, not
+// the key in use. The output prefix and the signature encoding that Tink
+// remembers beside a key say how Tink writes signatures; certificates and
+// tokens know neither, and have the bare signature, in DER.
+//
+// The keyset is JSON, as tinkey writes it. A keyset that is not encrypted is
+// refused, and so are keys that are not ECDSA on P-256, P-384 or P-521 with the
+// hash that Tink allows there, or Ed25519.
+//
+// # Services
+//
+// Google and AWS are asked with the credentials that their own libraries find.
+// Vault is asked with the token that the URI names, else with that in
+// VAULT_TOKEN, at the address in the URI, over TLS. Only where VAULT_ADDR says
+// http:// and the same host and port is it plain HTTP, as with a server for
+// development. VAULT_CACERT and its like, VAULT_NAMESPACE and VAULT_SKIP_VERIFY
+// mean what they mean to every client of Vault.
+package tinkkey
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/api/option"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+// Config is what opening a keyset needs beside its URI. The zero Config is
+// usable.
+type Config struct {
+	// LookupEnv reads a variable of the environment: VAULT_TOKEN, VAULT_ADDR and
+	// the one that the URI names. nil: none is set.
+	LookupEnv func(name string) (string, bool)
+
+	// GoogleOptions go to the client of Google Cloud KMS. nil: its own defaults.
+	GoogleOptions []option.ClientOption
+}
+
+// patience is how long a wrapping key may take over one keyset. The services
+// answer within a second; their libraries would try for minutes.
+const patience = 20 * time.Second
+
+// A Key signs with the primary key of a keyset.
+type Key struct {
+	key  *signer.Key
+	note string
+}
+
+// Open reads the keyset of a tink URI and decrypts it; ctx bounds that. Every
+// error wraps a [fault.Error].
+func Open(ctx context.Context, u signer.URI, cfg Config) (*Key, error) {
+	if err := checkScheme(u); err != nil {
+		return nil, err
+	}
+	data, err := readKeyset(u.LocalPath())
+	if err != nil {
+		return nil, err
+	}
+	var k *Key
+	err = withWrappingKey(ctx, u, cfg, func(ctx context.Context, w wrappingKey) error {
+		handle, err := decrypt(ctx, data, u, w)
+		if err != nil {
+			return err
+		}
+		k, err = primary(handle, u)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+func checkScheme(u signer.URI) error {
+	if u.Scheme != signer.SchemeTink || u.Path == "" || u.WrappingKey == "" {
+		return fault.New(fault.Malformed, "", "%.100q does not name a Tink keyset and its wrapping key", u.String()).
+			WithHint("write tink:/FILE?key=WRAPPING-KEY")
+	}
+	return nil
+}
+
+// withWrappingKey calls f with the wrapping key of u and lets go of it
+// afterwards. The libraries of the services read what came over the network;
+// if that makes one of them panic, it is an error of the service.
+func withWrappingKey(ctx context.Context, u signer.URI, cfg Config, f func(context.Context, wrappingKey) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return fault.New(fault.Unreachable, "", "%s: %w", u.Path, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fault.New(fault.Malformed, "", "%s: the library of the wrapping key %s panicked: %.200q", u.Path, u.WrappingKey, fmt.Sprint(r))
+		}
+	}()
+	w, err := openWrappingKey(ctx, u, cfg)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	return f(ctx, w)
+}
+
+// Public implements [signer.Signer].
+func (k *Key) Public() crypto.PublicKey { return k.key.Public() }
+
+// Sign implements [signer.Signer], as [signer.Key] does.
+func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.key.Sign(ctx, digest, opts)
+}
+
+// InProcess returns true: the wrapping key is elsewhere, the signing key is
+// here.
+func (k *Key) InProcess() bool { return true }
+
+// Note says which key of the keyset this is, in a few words for a person.
+func (k *Key) Note() string { return k.note }
+
+// Close releases nothing: what opening needed is gone already.
+func (k *Key) Close() error { return nil }
+
+var (
+	_ signer.Signer    = (*Key)(nil)
+	_ signer.InProcess = (*Key)(nil)
+)
+
+// clip keeps the words of a service, which may be long and of several lines,
+// to what belongs into one line.
+func clip(err error) string {
+	const enough = 300 // bytes; what the services say is shorter
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if len(text) > enough {
+		text = strings.ToValidUTF8(text[:enough], "") + "..."
+	}
+	return text
+}
+
+// ended returns a fault if err came because ctx did, in the sense of the
+// caller's context or of our patience.
+func ended(ctx context.Context, op string, err error) *fault.Error {
+	cause := ctx.Err()
+	switch {
+	case cause == nil:
+		return nil
+	case errors.Is(err, cause):
+		return fault.New(fault.Unreachable, op, "no answer in time: %w", cause)
+	}
+	return fault.New(fault.Unreachable, op, "no answer in time: %s: %w", clip(err), cause)
+}
