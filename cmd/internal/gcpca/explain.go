@@ -26,7 +26,14 @@ func explain(parent Parent, err error) error {
 		error
 		GRPCStatus() *status.Status
 	}](err)
-	if !ok || errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fault.New(fault.Unreachable, opIssue, "%s: %w", parent, err)
+	case !ok && errors.Is(err, context.DeadlineExceeded), ok && carrier.GRPCStatus().Code() == codes.DeadlineExceeded:
+		out := fault.New(fault.Unreachable, opIssue, "%s: no answer in time", parent)
+		out.Err = &serviceError{text: out.Err.Error(), err: err}
+		return out.WithHint("%s", unreachableHint)
+	case !ok:
 		return fault.New(fault.Unreachable, opIssue, "%s: %w", parent, err).WithHint("%s", unreachableHint)
 	}
 	s := carrier.GRPCStatus()

@@ -51,6 +51,8 @@ import (
 	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/option"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
@@ -314,10 +316,13 @@ func create(ctx context.Context, cfg Config, req *privatecapb.CreateCertificateR
 	defer client.Close()
 	retry := new(retryer)
 	got, err = client.CreateCertificate(ctx, req, gax.WithRetry(func() gax.Retryer { return retry }))
-	if err != nil && ctx.Err() != nil {
-		// The client forgets why it waited; and what gRPC says of a context is
-		// no error of package context.
-		return nil, errors.Join(ctx.Err(), retry.last)
+	// The client forgets why it waited; and what gRPC says of a context, which it
+	// may do before the context itself, is no error of package context.
+	switch ended := ctx.Err(); {
+	case err != nil && ended != nil:
+		return nil, errors.Join(ended, retry.last)
+	case status.Code(err) == codes.DeadlineExceeded:
+		return nil, errors.Join(context.DeadlineExceeded, err)
 	}
 	return got, err
 }

@@ -151,7 +151,7 @@ func TestRefused(t *testing.T) {
 		{"quota used up", gcpcafake.QuotaUsedUp, nil, fault.Unreachable, "Quota exceeded", "wait"},
 		{"internal", gcpcafake.Internal, nil, fault.Unreachable, "Internal error", "try again"},
 		{"unavailable", gcpcafake.Unavailable, nil, fault.Unreachable, "currently unavailable", "privateca.googleapis.com"},
-		{"hangs", gcpcafake.Hangs, nil, fault.Unreachable, "deadline exceeded", "privateca.googleapis.com"},
+		{"hangs", gcpcafake.Hangs, nil, fault.Unreachable, "no answer in time", "privateca.googleapis.com"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ca := gcpcafake.New(t)
