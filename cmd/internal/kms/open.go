@@ -10,6 +10,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/pkcs11"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/program"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/tinkkey"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/vault"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -42,6 +43,7 @@ var backends = map[signer.Scheme]backend{
 	signer.SchemeAzureKMS:   {open: openCloud, create: createCloud},
 	signer.SchemeHashiVault: {open: openVault, create: createVault},
 	signer.SchemeOpenBao:    {open: openVault, create: createVault},
+	signer.SchemeTink:       {open: openTink, create: createTink},
 	signer.SchemePKCS11: {
 		open: func(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
 			return pkcs11.Open(ctx, u, pkcs11Config(cfg))
@@ -76,6 +78,18 @@ func createVault(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config
 
 func vaultConfig(cfg Config) vault.Config {
 	return vault.Config{LookupEnv: cfg.LookupEnv, Want: cfg.Want, Report: cfg.Report}
+}
+
+func openTink(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
+	return tinkkey.Open(ctx, u, tinkConfig(cfg))
+}
+
+func createTink(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) error {
+	return tinkkey.Create(ctx, u, t, tinkConfig(cfg))
+}
+
+func tinkConfig(cfg Config) tinkkey.Config {
+	return tinkkey.Config{LookupEnv: cfg.LookupEnv, GoogleOptions: cfg.Cloud.GoogleOptions}
 }
 
 func pkcs11Config(cfg Config) pkcs11.Config {

@@ -17,6 +17,15 @@ import (
 	"github.com/fencepost-tsa/fencepost/signer/signertest"
 )
 
+// Every scheme that a URI may have is in the table.
+func TestTable(t *testing.T) {
+	want := signer.Schemes()
+	slices.Sort(want)
+	if got := kms.Schemes(); !slices.Equal(got, want) {
+		t.Errorf("got %v; want %v", got, want)
+	}
+}
+
 func vaultEnvironment(v *vaultfake.Server) func(string) (string, bool) {
 	env := map[string]string{"VAULT_ADDR": v.URL, "VAULT_TOKEN": v.Root}
 	return func(name string) (string, bool) {
