@@ -102,7 +102,7 @@ func decrypt(ctx context.Context, data []byte, u signer.URI, w wrappingKey) (*ke
 	if err != nil {
 		return nil, fault.New(fault.Malformed, "read the keyset", "%s: %s", u.Path, clip(err)).WithHint("restore the file from a copy")
 	}
-	op := "decrypt the keyset " + u.Path
+	op := opDecrypt + " " + u.Path
 	rec := &recorder{wrappingKey: w}
 	handle, err := keyset.ReadWithContext(ctx, &keyset.MemReaderWriter{EncryptedKeyset: encrypted}, rec, nil)
 	switch {

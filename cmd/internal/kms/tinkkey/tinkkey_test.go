@@ -426,7 +426,9 @@ func TestBadVault(t *testing.T) {
 		{"sealed", says(503, "Vault is sealed"), fault.Locked, "Vault is sealed", "unseal"},
 		{"unwell", says(500, "internal error"), fault.Unreachable, "answers 500: internal error", ""},
 		{"too many requests", says(429, "quota"), fault.Unreachable, "answers 429", ""},
-		{"a key that does not encrypt", says(400, "key type ecdsa-p256 does not support decryption"), fault.Unfit, "does not support decryption", "aes256-gcm96"},
+		{"a key that does not encrypt", says(400, "message decryption not supported for key type ecdsa-p256"), fault.Unfit, "not supported for key type", "aes256-gcm96"},
+		{"a key that is derived", says(400, "missing 'context' for key derivation; the key was created using a derived key"), fault.Unfit, "missing 'context'", "derived=true"},
+		{"a version that is retired", says(400, "ciphertext or signature version is disallowed by policy (too old)"), fault.Unfit, "too old", "min_decryption_version"},
 		{"TLS expected", body(400, "Client sent an HTTP request to an HTTPS server."), fault.Malformed, "HTTPS server", "VAULT_ADDR says http://"},
 		{"another server", body(400, "<html>\nwhat?\n</html>"), fault.Malformed, "<html> what? </html>", ""},
 		{"not JSON", body(200, "<html>"), fault.Malformed, "does not answer as Vault does", ""},
@@ -649,7 +651,7 @@ func TestCreateRefuses(t *testing.T) {
 	v := newVault(t, (*httptest.Server).Start)
 	s := v.service("vault")
 	_, g := newGoogle(t)
-	_, a := newAmazon(t)
+	aws, a := newAmazon(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "keyset.json")
 	link := filepath.Join(dir, "link.json")
@@ -672,9 +674,14 @@ func TestCreateRefuses(t *testing.T) {
 		{"Vault without a policy", uri(file, s.key), signer.P256, tinkkey.Config{LookupEnv: environment(map[string]string{"VAULT_TOKEN": "hvs.weak", "VAULT_ADDR": v.URL})}, fault.Denied, "permission denied", "transit/encrypt/tsa"},
 		{"Google without the key", uri(file, g.missing), signer.P256, g.cfg, fault.NotFound, g.missing, "gcloud"},
 		{"AWS without the key", uri(file, a.missing), signer.P256, a.cfg, fault.NotFound, a.missing, "create-key"},
+		{"AWS key that signs", uri(file, a.key), signer.P256, a.cfg, fault.Unfit, "InvalidKeyUsage", "ENCRYPT_DECRYPT"},
 		{"another scheme", signer.URI{Scheme: signer.SchemeMemory}, signer.P256, s.cfg, fault.Malformed, "does not name", "tink:/FILE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			aws.fail = ""
+			if tt.hint == "ENCRYPT_DECRYPT" {
+				aws.fail = "InvalidKeyUsageException"
+			}
 			check(t, tinkkey.Create(t.Context(), tt.u, tt.kind, tt.cfg), tt.want, tt.words, tt.hint)
 			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 				t.Errorf("files that were left: %v, %v", entries, err)

@@ -197,8 +197,12 @@ func (k *vaultKey) fault(ctx context.Context, op string, err error) error {
 		return fault.New(fault.Unreachable, op, "%s", said)
 	case answer.RawError && strings.Contains(words, "HTTPS server"):
 		return fault.New(fault.Malformed, op, "%s", said).WithHint("VAULT_ADDR says http://, and the server speaks TLS")
-	case code == http.StatusBadRequest && strings.Contains(words, "does not support"):
+	case code == http.StatusBadRequest && strings.Contains(words, "not supported for key type"):
 		return fault.New(fault.Unfit, op, "%s", said).WithHint("a wrapping key is of a type that encrypts, such as aes256-gcm96")
+	case code == http.StatusBadRequest && strings.Contains(words, "key derivation"):
+		return fault.New(fault.Unfit, op, "%s", said).WithHint("a wrapping key is one that was made without derived=true")
+	case code == http.StatusBadRequest && strings.Contains(words, "disallowed by policy"):
+		return fault.New(fault.Unfit, op, "%s", said).WithHint("the version of the key that encrypted the keyset is retired: lower its min_decryption_version")
 	case code == http.StatusBadRequest && !answer.RawError:
 		return wrongKey(op, "hcvault key "+k.path+" at "+k.address, words)
 	}

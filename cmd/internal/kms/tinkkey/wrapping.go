@@ -33,7 +33,10 @@ const (
 	schemeVault  = "hcvault://"
 )
 
-const opWrapping = "open the wrapping key"
+const (
+	opWrapping = "open the wrapping key"
+	opDecrypt  = "decrypt the keyset"
+)
 
 func openWrappingKey(ctx context.Context, u signer.URI, cfg Config) (wrappingKey, error) {
 	uri := u.WrappingKey
@@ -52,8 +55,12 @@ func openWrappingKey(ctx context.Context, u signer.URI, cfg Config) (wrappingKey
 		WithHint("a keyset that another service encrypted is encrypted again with tinkey convert-keyset --new-master-key-uri")
 }
 
-// wrongKey is an answer that the service gives to what another key encrypted.
+// wrongKey is an answer that the service gives to what another key encrypted,
+// and to everything else that it cannot make sense of.
 func wrongKey(op, uri, words string) error {
+	if !strings.HasPrefix(op, opDecrypt) {
+		return fault.New(fault.Unfit, op, "%s: %s", uri, words).WithHint("name a key that encrypts")
+	}
 	return fault.New(fault.Unfit, op, "%s did not encrypt it: %s", uri, words).
 		WithHint("name the key that the keyset was made with; the file says nothing about it")
 }
