@@ -12,6 +12,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/manual"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peercerts"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peercli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peerserver"
 	"github.com/fencepost-tsa/fencepost/tsp"
@@ -137,7 +138,7 @@ func TestDocumentsOptions(t *testing.T) {
 			add(sub)
 		}
 	}
-	for _, root := range []*cobra.Command{tree(t), peerserver.New(&cli.Env{}), peercli.New(&cli.Env{})} {
+	for _, root := range []*cobra.Command{tree(t), peerserver.New(&cli.Env{}), peercli.New(&cli.Env{}), peercerts.New(&cli.Env{}, peercerts.Config{})} {
 		add(root)
 	}
 	docs, err := filepath.Glob("../../doc/*.md")
