@@ -1,11 +1,11 @@
 # Thin names over ./check and go build.
 BIN ?= bin
 
-.PHONY: all check interop bench fuzz fencepost timestamp-server timestamp-cli clean
+.PHONY: all check interop bench fuzz fencepost timestamp-server timestamp-cli fetch-tsa-certs clean
 
-all: fencepost timestamp-server timestamp-cli
+all: fencepost timestamp-server timestamp-cli fetch-tsa-certs
 
-fencepost timestamp-server timestamp-cli:
+fencepost timestamp-server timestamp-cli fetch-tsa-certs:
 	go build -o $(BIN)/$@ ./cmd/$@
 
 check:

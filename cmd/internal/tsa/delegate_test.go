@@ -18,7 +18,7 @@ import (
 const rotate = 24 * time.Hour
 
 // testDelegate makes stamping keys below a test chain, with a key elsewhere.
-func testDelegate(t *testing.T, name string) (*Delegate, *remote) {
+func testDelegate(t testing.TB, name string) (*Delegate, *remote) {
 	t.Helper()
 	chain := pkitest.TSA(t, pkitest.Options{Name: name})
 	key, err := signer.New(chain.IntermediateKey)

@@ -82,12 +82,12 @@ func chainUnit(t *testing.T, chain *pkitest.Chain) (Unit, *remote) {
 	}, r
 }
 
-func testAuthority(t *testing.T, key authority.Signer, chain []*x509.Certificate) *authority.Authority {
+func testAuthority(t testing.TB, key authority.Signer, chain []*x509.Certificate) *authority.Authority {
 	t.Helper()
 	return configured(t, key, chain, func(*authority.Config) {})
 }
 
-func configured(t *testing.T, key authority.Signer, chain []*x509.Certificate, change func(*authority.Config)) *authority.Authority {
+func configured(t testing.TB, key authority.Signer, chain []*x509.Certificate, change func(*authority.Config)) *authority.Authority {
 	t.Helper()
 	policy, err := x509.ParseOID(tsptest.PolicyOID)
 	if err != nil {
