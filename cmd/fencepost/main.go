@@ -13,6 +13,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/certcmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/keycmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/servecmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/timestampcmd"
 )
@@ -21,6 +22,7 @@ import (
 var groups = []func(*cli.Env) *cobra.Command{
 	servecmd.New,
 	timestampcmd.New,
+	keycmd.New,
 	certcmd.New,
 	cli.VersionCommand,
 }

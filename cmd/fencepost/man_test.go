@@ -50,6 +50,7 @@ func TestManual(t *testing.T) {
 	}{
 		{"fencepost-serve.1", []string{"serve"}},
 		{"fencepost-timestamp.1", []string{"timestamp"}},
+		{"fencepost-key.1", []string{"key"}},
 		{"fencepost-cert.1", []string{"cert"}},
 	} {
 		cmd, _, err := root.Find(test.path)

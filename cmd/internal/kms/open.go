@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -156,7 +157,11 @@ func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) (*K
 	if _, err := patient(ctx, u, func(ctx context.Context) (signer.Signer, error) { return nil, b.create(ctx, u, t, cfg) }); err != nil {
 		return nil, err
 	}
-	return Open(ctx, u, cfg)
+	k, err := Open(ctx, u, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("the key was made, but: %w", err)
+	}
+	return k, nil
 }
 
 // patient runs what may ignore its context: a module of PKCS #11, a file on a

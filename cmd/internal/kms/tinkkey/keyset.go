@@ -104,7 +104,7 @@ func decrypt(ctx context.Context, data []byte, u signer.URI, w wrappingKey) (*ke
 	}
 	op := opDecrypt + " " + u.Path
 	rec := &recorder{wrappingKey: w}
-	handle, err := keyset.ReadWithContext(ctx, &keyset.MemReaderWriter{EncryptedKeyset: encrypted}, rec, nil)
+	handle, err := keyset.ReadWithContext(ctx, keyset.NewJSONReader(bytes.NewReader(data)), rec, nil)
 	switch {
 	case rec.err != nil:
 		return nil, w.fault(ctx, op, rec.err)

@@ -61,12 +61,16 @@ func newKeyset(t *testing.T, templates ...*tinkpb.KeyTemplate) *keyset.Handle {
 // message is a keyset as Tink would encrypt it.
 func message(t *testing.T, h *keyset.Handle) *tinkpb.Keyset {
 	t.Helper()
-	var w keyset.MemReaderWriter
-	if err := h.Write(&w, bare{}); err != nil {
+	var text bytes.Buffer
+	if err := h.Write(keyset.NewJSONWriter(&text), bare{}); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := keyset.NewJSONReader(&text).ReadEncrypted()
+	if err != nil {
 		t.Fatal(err)
 	}
 	ks := new(tinkpb.Keyset)
-	if err := proto.Unmarshal(w.EncryptedKeyset.EncryptedKeyset, ks); err != nil {
+	if err := proto.Unmarshal(plain.EncryptedKeyset, ks); err != nil {
 		t.Fatal(err)
 	}
 	return ks
