@@ -59,7 +59,7 @@ func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) err
 }
 
 func exists(op string) error {
-	return fault.New(fault.Unfit, op, "the file exists already, and is not replaced: %w", fs.ErrExist).WithHint("name another file, or move this one away")
+	return fault.New(fault.Unfit, op, "%w, and is not replaced", fs.ErrExist).WithHint("name another file, or move this one away")
 }
 
 // parameters returns those of a key type, nil for one that is not made here.

@@ -629,7 +629,7 @@ func TestCreate(t *testing.T) {
 					t.Fatal(err)
 				}
 				err = tinkkey.Create(t.Context(), u, kind, s.cfg)
-				check(t, err, fault.Unfit, "exists already", "name another file")
+				check(t, err, fault.Unfit, "file already exists, and is not replaced", "name another file")
 				if !errors.Is(err, fs.ErrExist) {
 					t.Errorf("error %v, want one that wraps %v", err, fs.ErrExist)
 				}
@@ -673,7 +673,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"RSA", uri(file, s.key), signer.RSA2048, s.cfg, fault.Unsupported, `type "rsa2048"`, "p256, p384, p521 or ed25519"},
 		{"no type", uri(file, s.key), "", s.cfg, fault.Unsupported, `type ""`, "p256"},
 		{"no folder", uri(filepath.Join(dir, "none", "k"), s.key), signer.P256, s.cfg, fault.NotFound, "none", "make the folder"},
-		{"a link that leads nowhere", uri(link, s.key), signer.P256, s.cfg, fault.Unfit, "exists already", "name another file"},
+		{"a link that leads nowhere", uri(link, s.key), signer.P256, s.cfg, fault.Unfit, "file already exists, and is not replaced", "name another file"},
 		{"Vault without the key", uri(file, s.missing), signer.P256, s.cfg, fault.NotFound, "has no key transit/keys/nobody", "vault write -f"},
 		{"Vault without a policy", uri(file, s.key), signer.P256, tinkkey.Config{LookupEnv: environment(map[string]string{"VAULT_TOKEN": "hvs.weak", "VAULT_ADDR": v.URL})}, fault.Denied, "permission denied", "transit/encrypt/tsa"},
 		{"Google without the key", uri(file, g.missing), signer.P256, g.cfg, fault.NotFound, g.missing, "gcloud"},
