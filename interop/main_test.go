@@ -15,9 +15,10 @@ import (
 
 // The variables by which the process outside tells the one in the namespace what it has made ready.
 const (
-	envBin  = "FENCEPOST_INTEROP_BIN"  // directory of our binaries
-	envNode = "NODE_PATH"              // directory of the npm packages, where Node.js looks for them
-	envJava = "FENCEPOST_INTEROP_JAVA" // directory of our compiled Java classes
+	envBin   = "FENCEPOST_INTEROP_BIN"   // directory of our binaries
+	envNode  = "NODE_PATH"               // directory of the npm packages, where Node.js looks for them
+	envJava  = "FENCEPOST_INTEROP_JAVA"  // directory of our compiled Java classes
+	envVault = "FENCEPOST_INTEROP_VAULT" // the command of the module vault
 )
 
 // debian lists what the tests need of Debian.
@@ -34,6 +35,9 @@ var debian = []peers.Need{
 	{Command: "/usr/share/java/bcutil.jar", Package: "libbcutil-java"},
 	{Command: "node", Package: "nodejs"},
 	{Command: "npm", Package: "npm"},
+	{Command: "softhsm2-util", Package: "softhsm2"},
+	{Command: softHSM, Package: "softhsm2"},
+	{Command: "pkcs11-tool", Package: "opensc"},
 }
 
 // programs lists the Go programs of others that the tests run.
@@ -85,6 +89,10 @@ func prepare(ctx context.Context, tmp string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	vault, err := peers.Module(ctx, os.Stderr, "vault", "vault")
+	if err != nil {
+		return nil, err
+	}
 	bin, classes := filepath.Join(tmp, "bin"), filepath.Join(tmp, "classes")
 	for _, dir := range []string{bin, classes} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -103,7 +111,7 @@ func prepare(ctx context.Context, tmp string) ([]string, error) {
 			return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
 		}
 	}
-	return []string{envBin + "=" + bin, envNode + "=" + node, envJava + "=" + classes}, nil
+	return []string{envBin + "=" + bin, envNode + "=" + node, envJava + "=" + classes, envVault + "=" + vault}, nil
 }
 
 // ours is the path of one of our binaries.

@@ -87,16 +87,24 @@ func verifyArgs(roots, timestamp, file string, flags ...string) []string {
 	return append(append(argv, flags...), file)
 }
 
+// intermediateFlags names the intermediates of an authority, if there are any.
+func (a *tsa) intermediateFlags() []string {
+	if len(a.certificates) < 3 {
+		return nil
+	}
+	return []string{"--intermediates", a.intermediates}
+}
+
 // verifies has our verifier accept a timestamp.
 func (w *tool) verifies(t *testing.T, a *tsa, timestamp, file string) {
 	t.Helper()
-	w.accept(t, []string{"verified"}, verifyArgs(a.root, timestamp, file, "--intermediates", a.intermediates)...)
+	w.accept(t, []string{"verified"}, verifyArgs(a.root, timestamp, file, a.intermediateFlags()...)...)
 }
 
 // rejects has our verifier refuse a timestamp, with status 1 and for the reason given.
 func (w *tool) rejects(t *testing.T, a *tsa, reason, timestamp, file string) {
 	t.Helper()
-	r := w.refuse(t, []string{reason}, verifyArgs(a.root, timestamp, file, "--intermediates", a.intermediates)...)
+	r := w.refuse(t, []string{reason}, verifyArgs(a.root, timestamp, file, a.intermediateFlags()...)...)
 	if r.code != 1 {
 		t.Fatalf("want exit status 1, got: %v", r)
 	}

@@ -139,18 +139,24 @@ func (r *recorder) String() string {
 // is shown if the test fails.
 func (w *tool) serve(t *testing.T, ready string, argv ...string) {
 	t.Helper()
+	w.background(t, ready, argv...)
+}
+
+// background is serve, and returns what the server prints and how to end it sooner.
+func (w *tool) background(t *testing.T, ready string, argv ...string) (log *recorder, stop func()) {
+	t.Helper()
+	log = new(recorder)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = w.dir
 	cmd.Env = append(os.Environ(), w.env...)
-	var log recorder
-	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err == nil {
 			select {
 			case <-ended:
@@ -161,6 +167,9 @@ func (w *tool) serve(t *testing.T, ready string, argv ...string) {
 				}
 			}
 		}
+	})
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			t.Logf("%s printed:\n%s", strings.Join(argv, " "), log.String())
 		}
@@ -175,7 +184,7 @@ func (w *tool) serve(t *testing.T, ready string, argv ...string) {
 		if resp, err := http.Get(ready); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return
+				return log, stop
 			}
 		}
 		if time.Now().After(deadline) {

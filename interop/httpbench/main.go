@@ -102,7 +102,7 @@ end
 			return fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
 		}
 	}
-	return nil
+	return identities(ctx, dir)
 }
 
 // A server is one side of the comparison. Both take the same flags.
@@ -140,6 +140,10 @@ func compare(ctx context.Context, runs, seconds int) (int, error) {
 	rate := median(us.rates) / median(them.rates)
 	latency := float64(median(us.p99)) / float64(median(them.p99))
 	fmt.Printf("medians: %.0f and %.0f req/s, p99 %v and %v\n", median(us.rates), median(them.rates), median(us.p99), median(them.p99))
+	rotation, err := rotate(ctx, runs, seconds)
+	if err != nil {
+		return 1, fmt.Errorf("rotation: %w", err)
+	}
 	ok := true
 	for _, line := range []struct {
 		met       bool
@@ -148,6 +152,7 @@ func compare(ctx context.Context, runs, seconds int) (int, error) {
 	}{
 		{rate >= wantRate, "requests per second, times the peer's", fmt.Sprintf("%.2f", rate), fmt.Sprintf("at least %.2f", wantRate)},
 		{latency <= wantLatency, "99th percentile, of the peer's", fmt.Sprintf("%.2f", latency), fmt.Sprintf("at most %.2f", wantLatency)},
+		{rotation <= wantRotation, "99th percentile with keys replaced, times", fmt.Sprintf("%.2f", rotation), fmt.Sprintf("at most %.2f", wantRotation)},
 		{median(us.memory) <= wantMemory, "anonymous memory at idle, KiB", median(us.memory), fmt.Sprintf("at most %d", wantMemory)},
 		{median(us.starts) <= wantStart, "start to first answer", median(us.starts).Round(time.Millisecond), fmt.Sprintf("at most %v", wantStart)},
 	} {
@@ -201,23 +206,32 @@ func (s *server) measure(ctx context.Context, script string, seconds int) (err e
 	}
 	s.memory = append(s.memory, memory)
 
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c8", fmt.Sprintf("-d%ds", seconds), "-s", script, url).CombinedOutput()
+	rate, micros, err := load(ctx, script, url, seconds)
 	if err != nil {
-		return fmt.Errorf("wrk: %w\n%s", err, out)
-	}
-	_, result, found := strings.Cut(string(out), "RESULT ")
-	var rate float64
-	var micros, failures, size int
-	if _, err := fmt.Sscanf(result, "%f %d %d %d", &rate, &micros, &failures, &size); !found || err != nil {
-		return fmt.Errorf("wrk printed no result: %s", out)
-	}
-	// A rejection has status 200 as well, but is far smaller than a token.
-	if failures > 0 || size < minToken {
-		return fmt.Errorf("%d requests failed, %d bytes an answer\n%s", failures, size, out)
+		return err
 	}
 	s.rates = append(s.rates, rate)
 	s.p99 = append(s.p99, time.Duration(micros)*time.Microsecond)
 	return nil
+}
+
+// load has wrk ask for timestamps, and returns the requests per second and the 99th percentile of the latency
+// in microseconds. A request that fails is an error.
+func load(ctx context.Context, script, url string, seconds int) (rate float64, micros int, err error) {
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c8", fmt.Sprintf("-d%ds", seconds), "-s", script, url).CombinedOutput()
+	if err != nil {
+		return 0, 0, fmt.Errorf("wrk: %w\n%s", err, out)
+	}
+	_, result, found := strings.Cut(string(out), "RESULT ")
+	var failures, size int
+	if _, err := fmt.Sscanf(result, "%f %d %d %d", &rate, &micros, &failures, &size); !found || err != nil {
+		return 0, 0, fmt.Errorf("wrk printed no result: %s", out)
+	}
+	// A rejection has status 200 as well, but is far smaller than a token.
+	if failures > 0 || size < minToken {
+		return 0, 0, fmt.Errorf("%d requests failed, %d bytes an answer\n%s", failures, size, out)
+	}
+	return rate, micros, nil
 }
 
 // firstAnswer asks until a token comes.

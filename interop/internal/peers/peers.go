@@ -60,6 +60,34 @@ func (p Program) Install(ctx context.Context, log io.Writer) error {
 	})
 }
 
+// Module builds the command of a module of our own that is made of somebody else's parts, and returns its path.
+func Module(ctx context.Context, log io.Writer, name, source string) (string, error) {
+	digest := sha256.New()
+	files, err := filepath.Glob(filepath.Join(source, "*"))
+	if err != nil {
+		return "", fmt.Errorf("peers: %w", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("peers: %w", err)
+		}
+		fmt.Fprintf(digest, "%s %d\n%s", filepath.Base(file), len(data), data)
+	}
+	dir, err := cache(name + "@" + hex.EncodeToString(digest.Sum(nil)[:8]))
+	if err != nil {
+		return "", err
+	}
+	err = fill(dir, func(tmp string) error {
+		fmt.Fprintf(log, "building %s\n", name)
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(tmp, name), ".")
+		cmd.Dir = source
+		cmd.Env = append(os.Environ(), "GOWORK=off")
+		return run(cmd)
+	})
+	return filepath.Join(dir, name), err
+}
+
 // Node installs the npm packages of the package-lock.json in a directory and returns their node_modules.
 func Node(ctx context.Context, log io.Writer, source string) (string, error) {
 	files := make(map[string][]byte)
