@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
+	"github.com/fencepost-tsa/fencepost/signer"
 )
 
 const operating = "../../../doc/operating.md"
@@ -84,28 +86,113 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// TestManualFragments holds that the fragments of the operating guide are read.
+// keyPages are the pages of the operating guide about the kinds of keys, which
+// are not those for tests.
+func keyPages(t *testing.T) []string {
+	t.Helper()
+	pages, err := filepath.Glob("../../../doc/keys/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("pages about keys: %v, %v", pages, err)
+	}
+	return pages
+}
+
+// notOurs begins a fragment that is of another program's file.
+const notOurs = "# Not fencepost.yaml"
+
+var (
+	yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	jsonBlock = regexp.MustCompile("(?s)```json\n(.*?)```")
+)
+
+// TestManualFragments holds that the fragments of the operating guide and of
+// its pages about keys are read.
 func TestManualFragments(t *testing.T) {
-	fragments := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readDoc(t, operating), -1)
-	n := 0
-	for _, m := range fragments {
-		text := m[1]
-		if strings.HasPrefix(text, "groups:") {
-			continue // of Prometheus
+	for _, doc := range append(keyPages(t), operating) {
+		name, text := filepath.Base(doc), readDoc(t, doc)
+		n := 0
+		for _, m := range yamlBlock.FindAllStringSubmatch(text, -1) {
+			text := m[1]
+			if strings.HasPrefix(text, notOurs) || strings.HasPrefix(text, "groups:") { // of Prometheus
+				continue
+			}
+			n++
+			if !strings.HasPrefix(text, "tsa:") {
+				text += "tsa: {key: 'memory:p256', policy: 1.2.3}\n"
+			}
+			if strings.Contains(text, `"https://`) && !strings.Contains(text, "tls:") {
+				t.Errorf("%s: https without tls:\n%s", name, text)
+			}
+			if _, err := config.Parse(name, []byte(text)); err != nil {
+				t.Errorf("%v, in\n%s", err, text)
+			}
 		}
-		n++
-		if !strings.HasPrefix(text, "tsa:") {
-			text += "tsa: {key: 'memory:p256', policy: 1.2.3}\n"
+		if n == 0 || doc == operating && n < 6 {
+			t.Errorf("%s: %d fragments", name, n)
 		}
-		if strings.Contains(text, "https://") && !strings.Contains(text, "tls:") {
-			t.Errorf("https without tls:\n%s", text)
-		}
-		if _, err := config.Parse("operating.md", []byte(text)); err != nil {
-			t.Errorf("%v, in\n%s", err, text)
+		for _, m := range jsonBlock.FindAllStringSubmatch(text, -1) {
+			if !json.Valid([]byte(m[1])) {
+				t.Errorf("%s: not JSON:\n%s", name, m[1])
+			}
 		}
 	}
-	if n < 6 {
-		t.Errorf("%d fragments", n)
+}
+
+// TestKeyPages holds that each kind of key has a page, which the operating guide
+// links, whose fragment has such a key, and that there is no other page.
+func TestKeyPages(t *testing.T) {
+	want := map[string][]signer.Scheme{
+		"delegated.md": nil, // of any kind
+		"vault.md":     {signer.SchemeHashiVault, signer.SchemeOpenBao},
+	}
+	for _, s := range signer.Schemes() {
+		if s != signer.SchemeMemory && s != signer.SchemeHashiVault && s != signer.SchemeOpenBao {
+			want[string(s)+".md"] = []signer.Scheme{s}
+		}
+	}
+	guide := readDoc(t, operating)
+	for _, page := range keyPages(t) {
+		name, text := filepath.Base(page), readDoc(t, page)
+		schemes, ok := want[name]
+		if !ok {
+			t.Errorf("doc/keys/%s is of no kind of key", name)
+		}
+		delete(want, name)
+		if !strings.Contains(guide, "(keys/"+name+")") {
+			t.Errorf("the operating guide does not link doc/keys/%s", name)
+		}
+		for _, s := range schemes {
+			if !strings.Contains(text, "`"+string(s)+":") {
+				t.Errorf("doc/keys/%s does not show a URI of the scheme %s", name, s)
+			}
+		}
+		if m := yamlBlock.FindStringSubmatch(text); len(schemes) > 0 && (m == nil || !strings.Contains(m[1], "key: "+string(schemes[0])+":")) {
+			t.Errorf("the first fragment of doc/keys/%s has no key of the scheme %s", name, schemes[0])
+		}
+	}
+	for name := range want {
+		t.Errorf("there is no doc/keys/%s", name)
+	}
+}
+
+// TestKeyPageURIs holds that the key URIs in the pages about keys, where they
+// are whole, are read.
+func TestKeyPageURIs(t *testing.T) {
+	uri := regexp.MustCompile("[`'\"= ]((?:file|tink|exec|pkcs11|awskms|gcpkms|azurekms|hashivault|openbao):[^`'\"\\s]*)")
+	n := 0
+	for _, page := range keyPages(t) {
+		for _, m := range uri.FindAllStringSubmatch(readDoc(t, page), -1) {
+			if strings.ContainsRune(m[1], '…') || strings.HasSuffix(m[1], ":") || strings.HasPrefix(m[1], "tink:FILE") || strings.HasSuffix(m[1], ".json") {
+				continue // a form, or the beginning of one
+			}
+			n++
+			if _, err := signer.ParseURI(m[1]); err != nil {
+				t.Errorf("%s: %s: %v", filepath.Base(page), m[1], err)
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("%d URIs", n)
 	}
 }
 
@@ -124,6 +211,7 @@ func TestDocumentsKeys(t *testing.T) {
 	if err != nil || len(docs) == 0 {
 		t.Fatalf("documents: %v, %v", docs, err)
 	}
+	docs = append(docs, keyPages(t)...)
 	named := regexp.MustCompile("`((?:tsa|tls|log|limits|http)\\.[a-z0-9.-]+)[:`]")
 	n := 0
 	for _, doc := range append(docs, "../../../README.md") {
