@@ -240,7 +240,7 @@ func (f *Fetcher) find(q verify.RevocationQuery) Finding {
 	found.Failed = a.failed
 	status, err := all.RevocationStatus(q)
 	if err != nil {
-		found.Err = f.why(q, a)
+		found.Err = f.why(q, a, err)
 		return found
 	}
 	found.Status = &status
@@ -261,8 +261,9 @@ func says(a, b verify.RevocationStatus) bool {
 	return a.Source == b.Source && a.ThisUpdate.Equal(b.ThisUpdate) && a.NextUpdate.Equal(b.NextUpdate)
 }
 
-// why says in one line why nothing is known.
-func (f *Fetcher) why(q verify.RevocationQuery, a *answer) error {
+// why says in one line why nothing is known. It never returns nil: unknown is
+// what evidence says of itself, if nothing explains it better.
+func (f *Fetcher) why(q verify.RevocationQuery, a *answer, unknown error) error {
 	var err error
 	add := func(e error) {
 		if err == nil {
@@ -274,6 +275,11 @@ func (f *Fetcher) why(q verify.RevocationQuery, a *answer) error {
 	for _, e := range a.failed {
 		add(e)
 	}
+	for _, it := range a.items { // it was good when it was fetched
+		if _, e := it.RevocationStatus(q); e != nil {
+			add(fmt.Errorf("of what %s said: %w", shown(it.url), e))
+		}
+	}
 	if len(q.Certificate.OCSPServer)+len(q.Certificate.CRLDistributionPoints) == 0 {
 		add(errors.New("it names neither an OCSP responder nor a revocation list"))
 	}
@@ -281,6 +287,9 @@ func (f *Fetcher) why(q verify.RevocationQuery, a *answer) error {
 		if _, e := f.cfg.Given.RevocationStatus(q); e != nil {
 			add(fmt.Errorf("of the lists given: %w", e))
 		}
+	}
+	if err == nil {
+		return unknown
 	}
 	return err
 }
@@ -294,6 +303,9 @@ func (f *Fetcher) ask(ctx context.Context, questions []verify.RevocationQuery) e
 			places <- struct{}{}
 			defer func() { <-places }()
 			a := f.gather(ctx, q)
+			if ctx.Err() != nil {
+				return // what was cut short says nothing about the servers
+			}
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.answers[key(q)] = a

@@ -26,7 +26,8 @@ const nonceLen = 32
 
 // A list is a revocation list that was fetched once for all that need it.
 type list struct {
-	once sync.Once
+	mu   sync.Mutex
+	done bool
 	data []byte
 	crls *verify.CRLs
 	err  error
@@ -103,30 +104,48 @@ func (f *Fetcher) crlItems(ctx context.Context, q verify.RevocationQuery, addres
 		f.lists[address] = l
 	}
 	f.mu.Unlock()
-	l.once.Do(func() {
-		if l.data, l.err = f.fetch(ctx, fetch{method: http.MethodGet, url: address, accept: "application/pkix-crl", limit: MaxCRL}); l.err == nil {
-			l.crls, l.err = verify.NewCRLs(l.data)
-		}
-	})
-	if l.err != nil {
-		return stale(old, address), l.err
+	if err := l.get(ctx, f, address); err != nil {
+		return stale(old, address), err
 	}
 	return f.keep(q, item{l.crls, address, false}, slot, l.data, old)
 }
 
+// get fetches the list, unless that was done. It is not done when the caller
+// did not wait for it.
+func (l *list) get(ctx context.Context, f *Fetcher, address string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done {
+		return l.err
+	}
+	if l.data, l.err = f.fetch(ctx, fetch{method: http.MethodGet, url: address, accept: "application/pkix-crl", limit: MaxCRL}); l.err == nil {
+		l.crls, l.err = verify.NewCRLs(l.data)
+	}
+	l.done = ctx.Err() == nil
+	return l.err
+}
+
 // keep puts into the cache what was fetched, if it is good evidence: what is
 // there may be older and still prove more, of a certificate that has expired.
+// Both count, and what is there stays if it is what decides: an answer from
+// before a revocation may still be current, and whoever controls the network
+// can send it again.
 func (f *Fetcher) keep(q verify.RevocationQuery, got item, s slot, data []byte, old verify.RevocationEvidence) ([]item, error) {
 	status, err := got.RevocationStatus(q)
 	if err != nil {
 		return stale(old, got.url), err
 	}
-	if status.NextUpdate.After(q.Now) {
+	items := append([]item{got}, stale(old, got.url)...)
+	var weighed verify.Evidence
+	for _, it := range items {
+		weighed = append(weighed, it)
+	}
+	if all, err := weighed.RevocationStatus(q); err == nil && says(all, status) && status.NextUpdate.After(q.Now) {
 		if err := s.write(data); err != nil {
 			f.warn.Do(func() { f.cfg.Warn(fmt.Errorf("the revocation cache: %w", err)) })
 		}
 	}
-	return []item{got}, nil
+	return items, nil
 }
 
 // stale is evidence from the cache that is not fresh, if any, for package
