@@ -127,6 +127,10 @@ func newClient(env environment, dial dialFunc) (*client, error) {
 }
 
 func badEnvironment(err error) error {
+	// It would quote the address, which may hold a password.
+	if _, ok := errors.AsType[*url.Error](err); ok {
+		err = errors.New("VAULT_PROXY_ADDR is not a URL")
+	}
 	return fault.New(fault.Malformed, opConnect, "Vault's environment variables: %w", flatError{err}).
 		WithHint("mend or unset the VAULT_ variable that the error speaks of")
 }
@@ -176,8 +180,15 @@ func configureTLS(conf *api.Config, env environment) error {
 }
 
 // checkRedirect allows one step, and none that gives up TLS: the token goes
-// with the request.
+// with the request. A standby node keeps the method, with a 307; what answers
+// otherwise is something else, such as a portal that wants a login, and that
+// answer is the last one.
 func checkRedirect(req *http.Request, via []*http.Request) error {
+	switch req.Response.StatusCode {
+	case http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return http.ErrUseLastResponse
+	}
 	if len(via) > 1 {
 		return errors.New("more than one redirection")
 	}

@@ -156,11 +156,16 @@ func TestBadLibraryEnvironment(t *testing.T) {
 	for _, tt := range []struct{ name, variable, value string }{
 		{"number", "VAULT_MAX_RETRIES", "many"},
 		{"headers", "VAULT_HEADERS", "{"},
+		{"proxy with a password", "VAULT_PROXY_ADDR", "http://user:passw%rd@proxy.example"},
+		{"proxy with a password that ends the host", "VAULT_PROXY_ADDR", "http://user:passw#rd@proxy.example"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv(tt.variable, tt.value)
 			_, err := vault.Open(t.Context(), uri(t, "hashivault://tsa"), config(v))
 			check(t, err, wantFault{fault.Malformed, "Vault's environment variables", "unset the VAULT_ variable"})
+			if strings.Contains(err.Error(), "passw") {
+				t.Errorf("%q shows a password", err)
+			}
 		})
 	}
 }
@@ -266,6 +271,21 @@ func TestRedirectToPlain(t *testing.T) {
 	check(t, signer.Prove(t.Context(), key, 0), wantFault{fault.Unreachable, "a redirection from https to http", ""})
 	if n := plain.Calls(""); n != 0 {
 		t.Errorf("%d calls without TLS", n)
+	}
+}
+
+// What is not a standby node does not get the token: a portal that wants a
+// login first, say.
+func TestRedirectOfAnother(t *testing.T) {
+	portal, v := vaultfake.Start(t), vaultfake.Start(t)
+	createKey(t, v, "tsa", "ecdsa-p256")
+	key := open(t, v, "tsa")
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther} {
+		v.Inject(vaultfake.Fault{On: vaultfake.OnSign, Status: status, Location: portal.URL + "/login", Times: 1})
+		check(t, signer.Prove(t.Context(), key, 0), wantFault{fault.Malformed, http.StatusText(status), "what stands in between"})
+	}
+	if n := portal.Calls(""); n != 0 {
+		t.Errorf("%d calls of the portal, with the token", n)
 	}
 }
 

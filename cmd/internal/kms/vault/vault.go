@@ -47,10 +47,10 @@
 // Whoever holds the token can have anything signed, for as long as it lives;
 // whoever answers at the address sees the token, which is anybody in between
 // with VAULT_SKIP_VERIFY. An http:// address is accepted, because an agent on
-// the same machine has one. A redirection, with
-// which a standby node names the active one, is followed once and never from
-// https to http; the token goes with it. Answers are bounded in size, and the
-// signature in one is not verified here.
+// the same machine has one. A redirection with the status 307 or 308, by which
+// a standby node names the active one, is followed once and never from https to
+// http; the token goes with it. Answers are bounded in size, and the signature
+// in one is not verified here.
 package vault
 
 import (
