@@ -411,6 +411,10 @@ func TestBadVault(t *testing.T) {
 	v := newVault(t, (*httptest.Server).Start)
 	s := v.service("vault")
 	file := write(t, sealKeyset(t, s, message(t, newKeyset(t, signature.ECDSAP256KeyTemplate()))))
+	portal := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s with the token %q, of another server", r.Method, r.URL, r.Header.Get("X-Vault-Token"))
+	}))
+	defer portal.Close()
 	says := func(code int, words string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool { vaultError(w, code, words); return true }
 	}
@@ -433,6 +437,15 @@ func TestBadVault(t *testing.T) {
 		{"a key that does not encrypt", says(400, "message decryption not supported for key type ecdsa-p256"), fault.Unfit, "not supported for key type", "aes256-gcm96"},
 		{"a key that is derived", says(400, "missing 'context' for key derivation; the key was created using a derived key"), fault.Unfit, "missing 'context'", "derived=true"},
 		{"a version that is retired", says(400, "ciphertext or signature version is disallowed by policy (too old)"), fault.Unfit, "too old", "min_decryption_version"},
+		{"retry in an hour", func(w http.ResponseWriter, r *http.Request) bool {
+			w.Header().Set("Retry-After", "3600")
+			vaultError(w, 503, "maintenance")
+			return true
+		}, fault.Unreachable, "answers 503: maintenance", ""},
+		{"login portal", func(w http.ResponseWriter, r *http.Request) bool {
+			http.Redirect(w, r, portal.URL, http.StatusFound)
+			return true
+		}, fault.Malformed, "a redirection, and not that of a standby node: Found", "stands between"},
 		{"TLS expected", body(400, "Client sent an HTTP request to an HTTPS server."), fault.Malformed, "HTTPS server", "VAULT_ADDR says http://"},
 		{"another server", body(400, "<html>\nwhat?\n</html>"), fault.Malformed, "<html> what? </html>", ""},
 		{"not JSON", body(200, "<html>"), fault.Malformed, "does not answer as Vault does", ""},
@@ -462,10 +475,15 @@ func TestBadVault(t *testing.T) {
 		})
 	}
 	t.Run("silent", func(t *testing.T) {
+		over := make(chan struct{})
+		defer close(over) // a server that missed the client's going ends nevertheless
 		v.mu.Lock()
 		v.fail = func(w http.ResponseWriter, r *http.Request) bool {
 			io.Copy(io.Discard, r.Body) // or the server would not see the client go
-			<-r.Context().Done()
+			select {
+			case <-r.Context().Done():
+			case <-over:
+			}
 			return true
 		}
 		v.mu.Unlock()
@@ -501,6 +519,14 @@ func TestBadVault(t *testing.T) {
 	t.Run("not there", func(t *testing.T) {
 		_, err := tinkkey.Open(t.Context(), uri(file, "hcvault://"+deadAddress(t)+"/transit/keys/tsa"), s.cfg)
 		check(t, err, fault.Unreachable, "refused", "check that Vault runs there")
+	})
+	t.Run("proxy that is no URL", func(t *testing.T) {
+		t.Setenv("VAULT_PROXY_ADDR", "http://user:passw%rd@proxy.example")
+		_, err := tinkkey.Open(t.Context(), uri(file, s.key), s.cfg)
+		check(t, err, fault.Malformed, "VAULT_PROXY_ADDR", "VAULT_")
+		if strings.Contains(err.Error(), "passw") {
+			t.Errorf("%q shows a password", err)
+		}
 	})
 	t.Run("settings that cannot be read", func(t *testing.T) {
 		t.Setenv("VAULT_CACERT", filepath.Join(t.TempDir(), "none.pem"))

@@ -49,6 +49,10 @@ func openVault(u signer.URI, cfg Config) (wrappingKey, error) {
 		k.address = "http://" + parsed.Host
 	}
 	if err := k.connect(token); err != nil {
+		// It would quote the address, which may hold a password.
+		if _, ok := errors.AsType[*url.Error](err); ok {
+			err = errors.New("VAULT_PROXY_ADDR is not a URL")
+		}
 		return nil, fault.New(fault.Malformed, opWrapping, "settings for Vault: %s", clip(err)).
 			WithHint("check the environment variables that begin with VAULT_")
 	}
@@ -69,6 +73,10 @@ func (cfg Config) lookup(name string) (string, bool) {
 	return cfg.LookupEnv(name)
 }
 
+// retryPause is how long a server that is not well is left alone before it is
+// asked again.
+const retryPause = 300 * time.Millisecond
+
 // connect makes a client of Vault's own, since that of Tink's old constructor
 // knows neither a private CA nor a context. What belongs to an address or to
 // answers of another kind is not taken from the environment.
@@ -78,12 +86,13 @@ func (k *vaultKey) connect(token string) error {
 		return cfg.Error
 	}
 	cfg.Address, cfg.AgentAddress, cfg.SRVLookup = k.address, "", false
-	// Short waits: whoever asked is waiting, and may ask again.
-	cfg.MinRetryWait, cfg.MaxRetryWait = 100*time.Millisecond, 500*time.Millisecond
+	// Short waits, whatever Retry-After says: whoever asked is waiting, and may
+	// ask again.
+	cfg.Backoff = func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return retryPause }
 	k.transport = &boundTransport{next: cfg.HttpClient.Transport, ctx: context.Background()}
 	cfg.HttpClient.Transport = k.transport
 	cfg.CheckRetry = func(ctx context.Context, resp *http.Response, err error) (bool, error) {
-		if k.transport.ctx.Err() != nil {
+		if k.transport.ctx.Err() != nil || errors.Is(err, errRedirect) {
 			return false, err
 		}
 		return api.DefaultRetryPolicy(ctx, resp, err)
@@ -229,6 +238,10 @@ func (k *vaultKey) noAnswer(op string, err error) error {
 	if !ok {
 		return fault.New(fault.Malformed, op, "Vault at %s does not answer as Vault does: %s", k.address, clip(err))
 	}
+	if errors.Is(err, errRedirect) {
+		return fault.New(fault.Malformed, op, "Vault at %s: %w", k.address, e.Err).
+			WithHint("see what stands between this machine and Vault")
+	}
 	words := clip(e.Err)
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return fault.New(fault.Malformed, op, "the server at %s speaks plain HTTP, not TLS", k.address).
@@ -258,11 +271,19 @@ type boundTransport struct {
 	ctx  context.Context
 }
 
+// errRedirect is a redirection by something else than a standby node, which
+// answers 307. Vault's library would follow it, and take the token along.
+var errRedirect = errors.New("a redirection, and not that of a standby node")
+
 // RoundTrip implements [http.RoundTripper].
 func (t *boundTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(r.WithContext(t.ctx))
 	if err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusMovedPermanently || resp.StatusCode == http.StatusFound {
+		resp.Body.Close()
+		return nil, fmt.Errorf("%w: %s", errRedirect, http.StatusText(resp.StatusCode))
 	}
 	resp.Body = struct {
 		io.Reader
