@@ -83,7 +83,7 @@ func TestChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.cfg.TSA.Adopt(replacement); err != nil {
+	if _, err := s.cfg.TSA.Adopt(t.Context(), replacement); err != nil {
 		t.Fatal(err)
 	}
 	if w := get(PathCertChain, pem.Header().Get("Etag")); w.Code != 200 || w.Body.String() != string(next.PEM()) {
@@ -110,7 +110,8 @@ func TestChain(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("certchains after a rotation: %q, want %q", got, want)
 	}
-	if until := doc.Chains[2].Until; until.After(time.Now()) {
+	// A request that is under way may take ten seconds.
+	if until := doc.Chains[2].Until; until.After(time.Now().Add(time.Minute)) {
 		t.Errorf("the chain that was replaced is said to be in use until %v", until)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -84,9 +83,8 @@ func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) (nex
 	if err := next.TSA.Ready(ctx); err != nil && s.ready(ctx) == nil {
 		return next, at, err
 	}
-	at, publishing := s.cfg.TSA.Adopt(next.TSA)
-	if publishing != nil { // the units issue all the same
-		s.log.LogAttrs(ctx, slog.LevelError, "chains not published", slog.String("detail", publishing.Error()))
+	if at, err = s.cfg.TSA.Adopt(ctx, next.TSA); err != nil {
+		return next, at, err
 	}
 	for i, l := range next.Listeners {
 		if l.TLS != nil {

@@ -67,7 +67,7 @@ type entry struct {
 	chain     []*x509.Certificate
 	published time.Time // since when clients can know it
 	from      time.Time // when it was put to use, zero if it was not yet
-	until     time.Time // when it was replaced, zero if it was not
+	until     time.Time // when its last token can have been issued, zero if it was not replaced
 }
 
 // A chainList knows all chains.
@@ -124,10 +124,12 @@ func (e *entry) same(other entry) bool {
 	return e.published.Equal(other.published) && e.from.Equal(other.from) && e.until.Equal(other.until)
 }
 
-// withdraw forgets a chain that was announced and never used.
+// withdraw forgets a chain that was announced and never used, unless the
+// configuration announces it.
 func (l *chainList) withdraw(leaf *x509.Certificate) {
 	id := fingerprint(leaf)
-	if e, ok := l.known[id]; ok && e.from.IsZero() {
+	listed := slices.ContainsFunc(l.announced, func(c []*x509.Certificate) bool { return c[0].Equal(leaf) })
+	if e, ok := l.known[id]; ok && e.from.IsZero() && !listed {
 		delete(l.known, id)
 		delete(l.unwritten, id)
 		if l.history != nil {
@@ -136,20 +138,23 @@ func (l *chainList) withdraw(leaf *x509.Certificate) {
 	}
 }
 
-// configure takes over the configuration of other, and what it read.
-func (l *chainList) configure(other *chainList) {
-	for _, chain := range l.announced {
-		if !slices.ContainsFunc(other.announced, func(c []*x509.Certificate) bool { return c[0].Equal(chain[0]) }) {
+// configure takes over the configuration of other, and what it read. A chain
+// that was announced by the configuration and is now that of a unit was known
+// all the time.
+func (l *chainList) configure(other *chainList, issues *generation) {
+	before := l.announced
+	l.past, l.announced = other.past, other.announced
+	for _, chain := range before {
+		if !issues.has(chain[0]) {
 			l.withdraw(chain[0])
 		}
 	}
-	l.past, l.announced = other.past, other.announced
 	for id, e := range other.known {
 		if _, ok := l.known[id]; !ok {
 			l.known[id] = e
 		}
 	}
-	if other.history != nil && l.history == nil {
+	if other.history != nil && (l.history == nil || *l.history != *other.history) {
 		for id := range l.known {
 			l.unwritten[id] = true
 		}
@@ -163,10 +168,13 @@ func (l *chainList) note(chain []*x509.Certificate, now time.Time, change func(*
 	before, ok := l.known[id]
 	e := before
 	if !ok {
-		e = entry{chain: chain, published: now}
+		e = entry{published: now.Round(0)}
 	}
+	// An intermediate may have been certified anew.
+	renewed := !slices.EqualFunc(before.chain, chain, (*x509.Certificate).Equal)
+	e.chain = chain
 	change(&e)
-	if !ok || !e.from.Equal(before.from) || !e.until.Equal(before.until) {
+	if renewed || !e.from.Equal(before.from) || !e.until.Equal(before.until) {
 		l.known[id] = e
 		l.unwritten[id] = true
 	}
@@ -180,9 +188,12 @@ func (l *chainList) firstPublished(leaf *x509.Certificate, now time.Time) time.T
 	return now
 }
 
-// replaced notes that an authority issues no more.
-func (l *chainList) replaced(a *authority.Authority, now time.Time) {
-	l.note(a.Chain(), now, func(e *entry) { e.until = now.Truncate(time.Second) })
+// replaced notes that an authority issues no more after last, at which a request
+// that was under way may still have got its time. Until is a full second, and
+// not before that: who takes it for the end of the trust in the chain must not
+// refuse its last tokens.
+func (l *chainList) replaced(a *authority.Authority, last time.Time) {
+	l.note(a.Chain(), last, func(e *entry) { e.until = last.Add(2 * time.Second).Truncate(time.Second) })
 }
 
 // keep writes what the history does not have yet.

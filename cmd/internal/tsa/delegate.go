@@ -48,9 +48,6 @@ type Delegate struct {
 	Abandoned func() int64
 }
 
-// handOver is how long before the end of its use a stamping key is replaced.
-const handOver = time.Minute
-
 // mint makes a stamping key that is used from start on.
 func (d *Delegate) mint(ctx context.Context, start time.Time) (Unit, error) {
 	fail := func(err error) (Unit, error) { return Unit{}, fmt.Errorf("tsa: making a stamping key: %w", err) }
@@ -73,13 +70,22 @@ func (d *Delegate) mint(ctx context.Context, start time.Time) (Unit, error) {
 		notBefore = ca.NotBefore
 	}
 	notAfter := notBefore.Add(d.Validity)
-	if notAfter.After(ca.NotAfter) {
-		notAfter = ca.NotAfter
+	if ends := d.ends(); notAfter.After(ends) {
+		notAfter = ends
+	}
+	// EN 319 421, TIS-7.6.7: the use ends before the certificate.
+	useEnds := start.Add(d.Rotate)
+	if last := notAfter.Add(-time.Second); useEnds.After(last) {
+		useEnds = last
+	}
+	if !useEnds.After(start) {
+		return fail(fmt.Errorf("its certificate would end on %s, before it is used on %s: the CA ends on %s",
+			notAfter.UTC().Format(time.RFC3339), start.UTC().Format(time.RFC3339), d.ends().UTC().Format(time.RFC3339)))
 	}
 	leaf, err := pki.CreateLeaf(pki.Config{
 		Role: pki.RoleTSA, Subject: d.Subject, PublicKey: key.Public(),
 		Issuer: ca, IssuerKey: signer.Crypto(ctx, d.CA),
-		NotBefore: notBefore, NotAfter: notAfter, PrivateKeyNotAfter: start.Add(d.Rotate),
+		NotBefore: notBefore, NotAfter: notAfter, PrivateKeyNotAfter: useEnds,
 	})
 	if err != nil {
 		return fail(err)
@@ -95,9 +101,20 @@ func (d *Delegate) mint(ctx context.Context, start time.Time) (Unit, error) {
 	return Unit{Authority: a, stamping: key}, nil
 }
 
-// same says that other would make the same keys.
+// ends is when the first certificate of the chain does.
+func (d *Delegate) ends() time.Time {
+	end := d.Chain[0].NotAfter
+	for _, c := range d.Chain[1:] {
+		if c.NotAfter.Before(end) {
+			end = c.NotAfter
+		}
+	}
+	return end
+}
+
+// same says that other would make the same keys. No delegate is like none.
 func (d *Delegate) same(other *Delegate) bool {
-	return other != nil && d.Rotate == other.Rotate && d.Validity == other.Validity &&
+	return d != nil && other != nil && d.Rotate == other.Rotate && d.Validity == other.Validity &&
 		d.Subject.String() == other.Subject.String() && slices.EqualFunc(d.Chain, other.Chain, (*x509.Certificate).Equal)
 }
 
@@ -141,9 +158,16 @@ func (t *TSA) delegation(ctx context.Context, group *errgroup.Group, now time.Ti
 	if d == nil || t.next != nil || t.mint.busy {
 		return time.Time{}
 	}
-	_, end := t.Window()
+	from, end := t.Window()
 	at := end.Add(-handOver) // it takes over
 	begin := at.Add(-t.cfg.Announce)
+	switch {
+	case now.Before(from) && !now.Before(d.Chain[0].NotBefore):
+		begin = now // the clock was set back, to before the key was made
+		at = now
+	case !end.Before(d.ends().Add(-handOver)):
+		return time.Time{} // another key could not be used for longer
+	}
 	if begin.Before(t.mint.retry) {
 		begin = t.mint.retry
 	}
@@ -183,12 +207,12 @@ func (t *TSA) minted(ctx context.Context, d *Delegate, u Unit, err error, at tim
 			slog.String("kind", string(kindOf(err))), slog.String("detail", err.Error()), slog.Time("retry", t.mint.retry))
 		return
 	}
-	t.mint = mintState{made: t.mint.made + 1, fails: t.mint.fails}
+	// Whatever is wrong with the times, the key that certifies is not used again
+	// and again.
+	t.mint = mintState{made: t.mint.made + 1, fails: t.mint.fails, retry: now.Add(firstMintPause)}
 	g := newGeneration([]Unit{u}, t)
 	g.delegated = true
-	t.next = &succession{generation: g, at: at}
+	t.next = &succession{generation: g, at: at.Round(0)}
 	t.announced(at)
-	if err := t.publish(now); err != nil {
-		t.log.LogAttrs(ctx, slog.LevelError, "chains not published", slog.String("detail", err.Error()))
-	}
+	t.republish(now)
 }

@@ -140,7 +140,7 @@ func TestDelegateReload(t *testing.T) {
 		a.run(t)
 		first := serialNow(a)
 		same, rSame := testDelegate(t, "ca")
-		if _, err := a.Adopt(newTSA(t, Config{Delegate: same, Announce: rotate}).TSA); err != nil {
+		if _, err := a.Adopt(t.Context(), newTSA(t, Config{Delegate: same, Announce: rotate}).TSA); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
@@ -151,7 +151,7 @@ func TestDelegateReload(t *testing.T) {
 			t.Errorf("closed: the handle before %v, the fresh one %v", r.closed.Load(), rSame.closed.Load())
 		}
 		other, _ := testDelegate(t, "other")
-		at, err := a.Adopt(newTSA(t, Config{Delegate: other, Announce: 6 * time.Hour}).TSA)
+		at, err := a.Adopt(t.Context(), newTSA(t, Config{Delegate: other, Announce: 6 * time.Hour}).TSA)
 		if err != nil || !at.Equal(time.Now().Add(6*time.Hour)) {
 			t.Errorf("takes over at %v, %v", at, err)
 		}
@@ -183,7 +183,7 @@ func TestDelegateReconfigured(t *testing.T) {
 		changed.New = func(key *signer.Key, chain []*x509.Certificate) (*authority.Authority, error) {
 			return configured(t, key, chain, func(cfg *authority.Config) { cfg.Accuracy = 5 * time.Second }), nil
 		}
-		if _, err := a.Adopt(newTSA(t, Config{Delegate: changed, Announce: rotate}).TSA); err != nil {
+		if _, err := a.Adopt(t.Context(), newTSA(t, Config{Delegate: changed, Announce: rotate}).TSA); err != nil {
 			t.Fatal(err)
 		}
 		wantChains(t, a, "announced unit", "current unit")

@@ -45,7 +45,8 @@ type entryJSON struct {
 	Published time.Time `json:"published"`
 	// From is when it was put to use, zero if it was not yet.
 	From time.Time `json:"from,omitzero"`
-	// Until is when it was replaced, zero if it was not.
+	// Until is when its last token can have been issued, zero if it was not
+	// replaced.
 	Until time.Time `json:"until,omitzero"`
 	// PEM is the chain, leaf first.
 	PEM string `json:"pem"`
@@ -96,11 +97,13 @@ func (h *History) read() (map[string]entry, error) {
 
 func readEntry(path string) (entry, error) {
 	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxEntry {
-		err = fmt.Errorf("more than %d bytes", maxEntry)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return entry{}, err
+	case !info.Mode().IsRegular(): // a pipe would keep its reader waiting
+		return entry{}, errors.New("not a regular file")
+	case info.Size() > maxEntry:
+		return entry{}, fmt.Errorf("more than %d bytes", maxEntry)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -112,6 +115,9 @@ func readEntry(path string) (entry, error) {
 	}
 	chain, err := pki.ParseChain([]byte(doc.PEM))
 	if err != nil {
+		return entry{}, err
+	}
+	if _, _, err := chainWindow(chain); err != nil {
 		return entry{}, err
 	}
 	return entry{chain: chain, published: doc.Published, from: doc.From, until: doc.Until}, nil

@@ -81,8 +81,8 @@ func (t *TSA) State() State {
 			k.Abandoned = d.Abandoned()
 		}
 		s.Keys = append(s.Keys, k)
-		s.Made, s.Failed = t.mint.made+1, t.mint.fails
 	}
+	s.Made, s.Failed = t.mint.made, t.mint.fails
 	if t.next != nil {
 		leaf := leafOf(t.next.generation)
 		_, until := t.next.generation.units[0].Authority.Window()

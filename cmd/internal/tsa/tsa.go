@@ -108,7 +108,7 @@ func New(ctx context.Context, cfg Config) (*TSA, error) {
 			return nil, err
 		}
 		g = newGeneration([]Unit{u}, t)
-		g.delegated = true
+		g.delegated, t.mint.made = true, 1
 	}
 	t.current.Store(g)
 	return t, nil
@@ -135,14 +135,14 @@ func (t *TSA) Authority() *authority.Authority { return t.current.Load().active(
 // Window is when the authority that issues now may do so.
 func (t *TSA) Window() (notBefore, notAfter time.Time) { return t.Authority().Window() }
 
-// Clock is that of the configuration with which the TSA was made.
+// Clock is that of the configuration, as it was last adopted.
 func (t *TSA) Clock() clock.Source {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.cfg.Clock
 }
 
-// Policies are those of the configuration with which the TSA was made.
+// Policies are those of the configuration, as it was last adopted.
 func (t *TSA) Policies() []x509.OID {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,9 +2,11 @@ package tsa
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -145,13 +147,7 @@ func (u *unit) due() time.Time {
 
 // probe has the key make a signature that is no token.
 func (u *unit) probe(ctx context.Context, timeout time.Duration) {
-	defer u.probing.Store(false)
-	if timeout == 0 {
-		timeout = probeTimeout
-	}
-	bounded, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	err := u.Authority.Prove(bounded)
+	err := u.prove(ctx, timeout)
 	switch {
 	case ctx.Err() != nil: // the server is stopping
 	case err == nil:
@@ -166,7 +162,18 @@ func (u *unit) probe(ctx context.Context, timeout time.Duration) {
 			u.fails(err)
 		}
 	}
+	u.probing.Store(false)
 	u.poke()
+}
+
+// prove is authority.Prove with a bound.
+func (u *unit) prove(ctx context.Context, timeout time.Duration) error {
+	if timeout == 0 {
+		timeout = probeTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return u.Authority.Prove(ctx)
 }
 
 // ready says whether the unit would grant a good request now.
@@ -208,6 +215,21 @@ func (g *generation) handedTo(t *TSA) *generation {
 	next := newGeneration(units, t)
 	next.timeout, next.delegated = g.timeout, g.delegated
 	return next
+}
+
+// ends is when the last of its chains does: from then on no unit may issue.
+func (g *generation) ends() (end time.Time) {
+	for _, u := range g.units {
+		if _, until := u.Authority.Window(); until.After(end) {
+			end = until
+		}
+	}
+	return end
+}
+
+// has says that a unit has this leaf.
+func (g *generation) has(leaf *x509.Certificate) bool {
+	return slices.ContainsFunc(g.units, func(u *unit) bool { return u.Authority.Chain()[0].Equal(leaf) })
 }
 
 // dead says that no unit signs.
