@@ -75,6 +75,13 @@ func lost(err error) bool {
 		p11.CKR_CRYPTOKI_NOT_INITIALIZED)
 }
 
+// unwell says that the module has failed in a way that may pass, or may be the
+// last that a connection has to say: modules of HSMs answer so for ever after
+// the HSM, or the network to it, was away.
+func unwell(err error) bool {
+	return is(err, p11.CKR_DEVICE_ERROR, p11.CKR_GENERAL_ERROR, p11.CKR_FUNCTION_FAILED)
+}
+
 // explain makes a fault of an error of the module. What was being done, and to
 // what, is in format.
 func explain(op string, err error, format string, args ...any) error {

@@ -77,8 +77,8 @@ func (p place) open(ctx context.Context) (*Key, error) {
 	return k, nil
 }
 
-// connect logs in and finds the key. If it failed before the token was found,
-// gone is true. The caller has the turn.
+// connect logs in and finds the key. If the token was not found, or failed
+// then, gone is true. The caller has the turn.
 func (k *Key) connect(ctx context.Context, op string) (conn *connection, pub crypto.PublicKey, gone bool, err error) {
 	epoch := k.m.now()
 	gone = true
@@ -97,7 +97,7 @@ func (k *Key) connect(ctx context.Context, op string) (conn *connection, pub cry
 	<-conn.permit
 	s, err := conn.open()
 	if err != nil {
-		return nil, nil, lost(err), explain(op, err, "open a session with %s", conn.token.name())
+		return nil, nil, lost(err) || unwell(err), explain(op, err, "open a session with %s", conn.token.name())
 	}
 	err = k.m.call(epoch, func() error {
 		if err := ctx.Err(); err != nil {
@@ -118,7 +118,7 @@ func (k *Key) connect(ctx context.Context, op string) (conn *connection, pub cry
 	conn.put(s)
 	if err != nil {
 		conn.close()
-		return nil, nil, lost(err), err
+		return nil, nil, lost(err) || unwell(err), err
 	}
 	return conn, pub, false, nil
 }
@@ -150,7 +150,7 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 	defer k.leave()
 	if conn != nil {
 		signature, err := k.sign(ctx, conn, todo)
-		if !lost(err) {
+		if !lost(err) && !unwell(err) {
 			return signature, err
 		}
 	}
@@ -169,8 +169,12 @@ func (k *Key) sign(ctx context.Context, c *connection, todo operation) ([]byte, 
 		return err
 	})
 	if err != nil {
+		if unwell(err) && !c.signed.Load() {
+			c.stuck.Store(true)
+		}
 		return nil, explain(opSign, err, "%s with %s of %s", todo.name, k.u.keyText(), c.token.name())
 	}
+	c.signed.Store(true)
 	signature, err := finish(k.public, raw)
 	if err != nil {
 		return nil, fault.New(fault.Malformed, opSign, "%s with %s of %s: %w", todo.name, k.u.keyText(), c.token.name(), err).
@@ -209,6 +213,10 @@ func (k *Key) reopen(ctx context.Context, old *connection, tries uint64) (*conne
 	}
 	if old != nil {
 		old.close()
+		if old.stuck.Load() {
+			// Logging in anew did not help. It still may if this fails.
+			_ = k.m.restart(ctx)
+		}
 	}
 	conn, _, gone, err := k.connect(ctx, opSign)
 	if gone && ctx.Err() == nil && k.m.restart(ctx) == nil {

@@ -4,6 +4,7 @@ package pkcs11
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -61,8 +62,13 @@ type module struct {
 	pins map[string]pins // by token; only with turn held
 }
 
-// pins are what a token said about PINs, as hashes.
-type pins struct{ refused, accepted [32]byte }
+// pins are what a token said about PINs, as hashes: those that it refused since
+// it accepted one, and the last one that it accepted. Each refusal was a try of
+// the token, which has few, so that there are never many.
+type pins struct {
+	refused  [][sha256.Size]byte
+	accepted [sha256.Size]byte
+}
 
 // modules are the libraries of this process, by the path of their file. It is
 // the one mutable variable of the package: C_Initialize is per process (PKCS

@@ -20,8 +20,11 @@
 // # Lost tokens
 //
 // When a session is lost (the token was pulled out, its login has ended, the
-// HSM was started again), the next signature logs in anew, once. The key found
-// then must be the one that was opened: another public key is an error.
+// HSM was started again), the next signature logs in anew, once; so it does
+// after CKR_DEVICE_ERROR and the like, by which many modules say the same. Where
+// that does not help, the module itself is started again, every 15 seconds at
+// most after a while. The key found then must be the one that was opened:
+// another public key is an error.
 //
 // # Trust
 //

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	p11 "github.com/miekg/pkcs11"
 )
@@ -25,6 +26,8 @@ type connection struct {
 	idle   chan p11.SessionHandle
 	permit chan struct{} // one for each session that may still be opened
 	gone   chan struct{} // closed by close
+	signed atomic.Bool   // it has made a signature
+	stuck  atomic.Bool   // the module failed before it made one
 
 	mu     sync.Mutex
 	opened int // sessions, idle or not

@@ -167,7 +167,7 @@ func (p place) login(op string, t token, s p11.SessionHandle) error {
 	}
 	hash := sha256.Sum256([]byte(secret))
 	known := m.pins[t.id()]
-	if known.refused == hash {
+	if slices.Contains(known.refused, hash) {
 		return fault.New(fault.Credentials, op, "%s refused this PIN before; it is not tried again, for that could lock the token", t.name()).
 			WithHint("put the right PIN where pin-source points; if the token's PIN has since become this one, restart")
 	}
@@ -183,7 +183,7 @@ func (p place) login(op string, t token, s p11.SessionHandle) error {
 	case is(err, p11.CKR_USER_ALREADY_LOGGED_IN):
 		// The login is of the whole process (PKCS #11, C_Login), and the token
 		// did not look at the PIN.
-		if known.accepted != ([32]byte{}) && known.accepted != hash {
+		if known.accepted != ([sha256.Size]byte{}) && known.accepted != hash {
 			return fault.New(fault.Credentials, op, "this process is logged in to %s with another PIN, so that this one cannot be tried", t.name()).
 				WithHint("use the same PIN for every key of a token; after a change of the PIN, restart")
 		}
@@ -191,7 +191,8 @@ func (p place) login(op string, t token, s p11.SessionHandle) error {
 	case is(err, p11.CKR_PIN_LOCKED):
 		return locked(op, t)
 	case is(err, p11.CKR_PIN_INCORRECT, p11.CKR_PIN_INVALID, p11.CKR_PIN_LEN_RANGE):
-		m.pins[t.id()] = pins{refused: hash, accepted: known.accepted}
+		known.refused = append(known.refused, hash)
+		m.pins[t.id()] = known
 		return fault.New(fault.Credentials, op, "%s refuses the PIN: %w%s", t.name(), namedError{err}, m.triesLeft(t)).
 			WithHint("put the right PIN where pin-source points; a few wrong ones lock the token")
 	case is(err, p11.CKR_PIN_EXPIRED):
