@@ -207,7 +207,8 @@ type Standby struct {
 type Delegate struct {
 	// Rotate is how long each stamping key is used, at least 1h. Required.
 	Rotate Duration `yaml:"rotate"`
-	// Validity is how long its certificate is valid. To verifiers that do not
+	// Validity is how long its certificate is valid, at least Rotate and the
+	// time of the announcement together. To verifiers that do not
 	// look at the privateKeyUsagePeriod, which are those of Notation and
 	// Sigstore, a stolen stamping key can stamp for so long. Required.
 	Validity Duration `yaml:"validity"`

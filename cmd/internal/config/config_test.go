@@ -104,6 +104,7 @@ func TestRefused(t *testing.T) {
 		{"delegate without rotate", "tsa: {key: 'file:k', chain: c, policy: 1.2.3, clock: {source: system, bound: 1s}, history: h, delegate: {validity: 24h}}\n", "f:1: tsa.delegate.rotate: required"},
 		{"delegate often", "tsa: {key: 'file:k', chain: c, policy: 1.2.3, clock: {source: system, bound: 1s}, history: h, delegate: {rotate: 59m, validity: 24h}}\n", "f:1: tsa.delegate.rotate: 59m0s is less than 1h0m0s"},
 		{"delegate short-lived", "tsa: {key: 'file:k', chain: c, policy: 1.2.3, clock: {source: system, bound: 1s}, history: h, delegate: {rotate: 24h, validity: 24h}}\n", "f:1: tsa.delegate.validity: 24h0m0s is not more than"},
+		{"delegate ending in use", "tsa: {key: 'file:k', chain: c, policy: 1.2.3, clock: {source: system, bound: 1s}, history: h, delegate: {rotate: 24h, validity: 25h}}\n", "f:1: tsa.delegate.validity: 25h0m0s is less than"},
 		{"delegate without history", "tsa: {key: 'file:k', chain: c, policy: 1.2.3, clock: {source: system, bound: 1s}, delegate: {rotate: 24h, validity: 240h}}\n", "f:1: tsa.history: required"},
 		{"delegate announced for long", "tsa: {key: 'file:k', chain: c, policy: 1.2.3, clock: {source: system, bound: 1s}, history: h, announce: 48h, delegate: {rotate: 24h, validity: 240h}}\n", "f:1: tsa.announce: 48h0m0s is more than"},
 		{"delegate in memory", "tsa: {key: 'memory:p256', policy: 1.2.3, history: h, delegate: {rotate: 24h, validity: 240h}}\n", "f:1: tsa.delegate: a CA in memory"},

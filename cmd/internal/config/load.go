@@ -360,6 +360,9 @@ func (k *checker) units(t *TSA) {
 		k.add("tsa.delegate.validity", "required: how long the certificate of a stamping key is valid, and a stolen one dangerous to those who do not look at the privateKeyUsagePeriod")
 	case d.Validity <= d.Rotate:
 		k.add("tsa.delegate.validity", "%v is not more than tsa.delegate.rotate", time.Duration(d.Validity))
+	case time.Duration(d.Validity) < time.Duration(d.Rotate)+t.AnnounceTime():
+		k.add("tsa.delegate.validity", "%v is less than tsa.delegate.rotate and tsa.announce together, %v: a stamping key is announced, then used, and its certificate is valid all the while",
+			time.Duration(d.Validity), time.Duration(d.Rotate)+t.AnnounceTime())
 	}
 	if announce := t.Announce.Or(0); d.Rotate > 0 && announce > time.Duration(d.Rotate) {
 		k.add("tsa.announce", "%v is more than tsa.delegate.rotate: the next stamping key is made when the one before it is put to use", announce)

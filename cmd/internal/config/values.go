@@ -86,6 +86,19 @@ func (d *Delay) Or(other time.Duration) time.Duration {
 	return time.Duration(*d)
 }
 
+// defaultAnnounce is how long a new chain is published before it is used:
+// clients that fetch their trusted root once a day have it by then.
+const defaultAnnounce = 24 * time.Hour
+
+// AnnounceTime is Announce or what stands for it.
+func (t *TSA) AnnounceTime() time.Duration {
+	other := defaultAnnounce
+	if t.Delegate != nil {
+		other = min(other, time.Duration(t.Delegate.Rotate))
+	}
+	return t.Announce.Or(other)
+}
+
 // Size is a number of bytes.
 type Size int64
 

@@ -29,6 +29,9 @@ type Options struct {
 	// Warn is told what should be mended but does not keep the server from
 	// starting. Nil is not called.
 	Warn func(text string)
+	// CheckOnly leaves the history of chains as it is, and does not make its
+	// folder.
+	CheckOnly bool
 	// Log and Build are those of the [Config].
 	Log   *slog.Logger
 	Build cli.Build
@@ -103,11 +106,6 @@ func loadListeners(conf *config.Config, cfg *Config) error {
 // config.Limits.SignTimeout.
 const defaultSignTimeout = 10 * time.Second
 
-// defaultAnnounce is how long a new chain is published before it is used; see
-// config.TSA.Announce. Clients that fetch their trusted root once a day have
-// it by then.
-const defaultAnnounce = 24 * time.Hour
-
 func loadTSA(ctx context.Context, conf *config.Config, opts Options) (_ *tsa.TSA, err error) {
 	t := conf.TSA
 	source, err := loadClock(t, opts)
@@ -123,13 +121,17 @@ func loadTSA(ctx context.Context, conf *config.Config, opts Options) (_ *tsa.TSA
 			err = errors.Join(err, l.closeAll())
 		}
 	}()
-	cfg := tsa.Config{Clock: source, SignTimeout: l.timeout, Announce: t.Announce.Or(defaultAnnounce), Log: opts.Log}
+	cfg := tsa.Config{Clock: source, SignTimeout: l.timeout, Announce: t.AnnounceTime(), Log: opts.Log}
 	cfg.Policies = append(cfg.Policies, t.Policy.OID)
 	for _, p := range t.AcceptedPolicies {
 		cfg.Policies = append(cfg.Policies, p.OID)
 	}
 	if t.History != "" {
-		if cfg.History, err = tsa.OpenHistory(string(t.History)); err != nil {
+		open := tsa.OpenHistory
+		if opts.CheckOnly {
+			open = tsa.FindHistory
+		}
+		if cfg.History, err = open(string(t.History)); err != nil {
 			return nil, fmt.Errorf("tsa.history: %w", err)
 		}
 	}
@@ -140,9 +142,6 @@ func loadTSA(ctx context.Context, conf *config.Config, opts Options) (_ *tsa.TSA
 		return nil, err
 	}
 	if t.Delegate != nil {
-		if cfg.Announce = time.Duration(t.Delegate.Rotate); t.Announce != nil {
-			cfg.Announce = t.Announce.Or(0)
-		}
 		if cfg.Delegate, err = l.delegate(ctx); err != nil {
 			return nil, err
 		}

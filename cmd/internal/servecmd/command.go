@@ -94,6 +94,7 @@ func (c *command) run(ctx context.Context) error {
 		LookupEnv: c.lookupEnv,
 		Log:       serve.NewLogger(log, serve.LogConfig{Text: conf.Log.Format == config.LogText, Level: conf.Log.Level.Level}),
 		Build:     cli.ReadBuild(),
+		CheckOnly: c.checkConfig,
 	}
 	opts.Warn = func(text string) { c.env.Warn("%s", text) }
 	if structured {
@@ -109,6 +110,9 @@ func (c *command) run(ctx context.Context) error {
 		return err
 	}
 	if c.checkConfig {
+		if err := cfg.TSA.Close(); err != nil {
+			return err
+		}
 		return c.checked(conf)
 	}
 	if err := cfg.TSA.Ready(ctx); err != nil {

@@ -39,6 +39,20 @@ func OpenHistory(dir string) (*History, error) {
 	return &History{dir}, nil
 }
 
+// FindHistory is OpenHistory for those who only look. There is none, nil, where
+// the folder is not there yet.
+func FindHistory(dir string) (*History, error) {
+	switch st, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("history of chains: %w", err)
+	case !st.IsDir():
+		return nil, fmt.Errorf("history of chains: %s is not a folder", dir)
+	}
+	return &History{dir}, nil
+}
+
 // entryJSON is a file of a history.
 type entryJSON struct {
 	// Published is since when clients can know the chain.
