@@ -30,6 +30,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
@@ -42,8 +43,8 @@ type Config struct {
 	Listeners []Listener
 	// Admin is the administrative listener. Nil: none.
 	Admin *Listener
-	// TSA is the timestamp authority. Required. The server closes it when it
-	// ends.
+	// TSA is the timestamp authority. Required. Run closes it when it ends,
+	// with an error too.
 	TSA *tsa.TSA
 	// Log gets one record for each request and what else happens. Nil: nothing
 	// is logged.
@@ -131,7 +132,7 @@ func New(cfg Config) (*Server, error) {
 		Build:    cfg.Build,
 		Policies: cfg.TSA.Policies(),
 		Window:   cfg.TSA.Window,
-		Clock:    cfg.TSA.Clock(),
+		Clock:    currentClock{cfg.TSA},
 		Ready:    s.ready,
 		Keys:     s.keys,
 	})
@@ -156,10 +157,19 @@ func New(cfg Config) (*Server, error) {
 func Run(ctx context.Context, cfg Config) error {
 	s, err := New(cfg)
 	if err != nil {
+		if cfg.TSA != nil {
+			err = errors.Join(err, cfg.TSA.Close())
+		}
 		return err
 	}
 	return s.Run(ctx)
 }
+
+// A currentClock is that of the configuration as it was last loaded.
+type currentClock struct{ tsa *tsa.TSA }
+
+// Now implements clock.Source.
+func (c currentClock) Now(ctx context.Context) (clock.Reading, error) { return c.tsa.Clock().Now(ctx) }
 
 // Run opens the listeners and serves until ctx ends, then lets the requests
 // that are under way end. It returns nil after an orderly end, and an error if
@@ -171,6 +181,7 @@ func (s *Server) Run(ctx context.Context) error {
 		for _, o := range open {
 			o.listener.Close()
 		}
+		s.closeKeys(ctx)
 	}
 	var addresses Addresses
 	identities := make([]*tlsIdentity, len(s.cfg.Listeners))
@@ -224,11 +235,15 @@ func (s *Server) Run(ctx context.Context) error {
 		s.cfg.Listening(addresses)
 	}
 	err := group.Wait()
-	if closing := s.cfg.TSA.Close(); closing != nil {
-		s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "key not closed", slog.String("detail", closing.Error()))
-	}
+	s.closeKeys(ctx)
 	s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopped")
 	return err
+}
+
+func (s *Server) closeKeys(ctx context.Context) {
+	if err := s.cfg.TSA.Close(); err != nil {
+		s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "key not closed", slog.String("detail", err.Error()))
+	}
 }
 
 // shutdown ends all servers: no new connection, and the time agreed for what

@@ -33,16 +33,18 @@ func fingerprintOf(files []string) fingerprint {
 	h := sha256.New()
 	for _, name := range files {
 		fmt.Fprintf(h, "%q\n", name)
+		// A pipe is read once, by whom it is for. To open it is to be its reader.
+		st, err := os.Stat(name)
+		if err == nil && !st.Mode().IsRegular() {
+			continue
+		}
 		f, err := os.Open(name)
 		if err != nil {
 			fmt.Fprintf(h, "missing %t\n", errors.Is(err, fs.ErrNotExist))
 			continue
 		}
-		// A pipe is read once, by whom it is for.
-		if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
-			n, err := io.Copy(h, io.LimitReader(f, maxWatched))
-			fmt.Fprintf(h, "\n%d %t\n", n, err == nil)
-		}
+		n, err := io.Copy(h, io.LimitReader(f, maxWatched))
+		fmt.Fprintf(h, "\n%d %t\n", n, err == nil)
 		f.Close()
 	}
 	return fingerprint(h.Sum(nil))

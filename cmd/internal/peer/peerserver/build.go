@@ -36,7 +36,7 @@ type server struct {
 }
 
 // build opens the key and all else that the flags name.
-func (o *options) build(ctx context.Context) (*server, error) {
+func (o *options) build(ctx context.Context) (_ *server, err error) {
 	switch {
 	case o.logType != "dev" && o.logType != "prod":
 		return nil, cli.Usagef("--log-type %q is neither dev nor prod", o.logType)
@@ -44,6 +44,10 @@ func (o *options) build(ctx context.Context) (*server, error) {
 		return nil, cli.Usagef("--max-request-body-size 0 would let each request take all memory; give a number of bytes")
 	case o.maxBody > maxBody:
 		return nil, cli.Usagef("--max-request-body-size %d is more than %d", o.maxBody, maxBody)
+	case o.signTimeout <= 0:
+		return nil, cli.Usagef("--sign-timeout %v is not a time in which a key can sign", o.signTimeout)
+	case o.announce < 0:
+		return nil, cli.Usagef("--announce %v is negative; 0 is not at all", o.announce)
 	}
 	if err := config.CheckRequestIDHeader(o.requestID); err != nil {
 		return nil, cli.Usagef("--http-request-id-header-name: %w", err)
@@ -63,10 +67,14 @@ func (o *options) build(ctx context.Context) (*server, error) {
 		s.cfg.Refusals = tsphttp.RefusalJSON
 	}
 	s.cfg.Watch(o.files())
-	var err error
 	if s.cfg.TSA, err = o.tsa(ctx); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.cfg.TSA.Close())
+		}
+	}()
 	if s.cfg.Listeners, err = o.listeners(); err != nil {
 		return nil, err
 	}
@@ -97,7 +105,9 @@ func (o *options) reload(ctx context.Context) (serve.Config, error) {
 	if next.TSA, err = o.tsa(ctx); err != nil {
 		return next, err
 	}
-	next.Listeners, err = o.listeners()
+	if next.Listeners, err = o.listeners(); err != nil {
+		err = errors.Join(err, next.TSA.Close())
+	}
 	return next, err
 }
 
