@@ -213,3 +213,16 @@ func TestKeys(t *testing.T) {
 		`fencepost_next_chain_timestamp_seconds 1e+09`,
 		`fencepost_stamping_keys_made_total 3`, `fencepost_stamping_keys_failed_total 2`)
 }
+
+// RFC 5280, 4.1.2.5: a certificate without a well-defined end has the year 9999.
+func TestEndless(t *testing.T) {
+	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	m := newMetrics(t, func(cfg *metrics.Config) {
+		cfg.Window = func() (time.Time, time.Time) { return now, end }
+	})
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if want := fmt.Sprintf("fencepost_certificate_not_after_timestamp_seconds %v\n", float64(end.Unix())); !strings.Contains(w.Body.String(), want) {
+		t.Errorf("there is no %s", want)
+	}
+}

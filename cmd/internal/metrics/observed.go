@@ -101,7 +101,9 @@ func (o *observed) keys(ch chan<- prometheus.Metric, gauge func(*prometheus.Desc
 	counter(o.notMade, keys.NotMade)
 }
 
-func seconds(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
+// seconds are those since 1970. In nanoseconds the year 9999, in which
+// certificates end that never do (RFC 5280, 4.1.2.5), would not fit.
+func seconds(t time.Time) float64 { return float64(t.Unix()) + float64(t.Nanosecond())/1e9 }
 
 func truth(b bool) float64 {
 	if b {
