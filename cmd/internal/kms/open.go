@@ -125,9 +125,15 @@ func find(op string, scheme signer.Scheme) (backend, error) {
 		WithHint("the schemes are %s", strings.Join(words, ", "))
 }
 
-// openPatience bounds the opening of a key: a login and a few more calls, each
-// of which may take as long as a signature.
-const openPatience = 30 * time.Second
+const (
+	// openPatience bounds the opening of a key: a login and a few more calls,
+	// each of which may take as long as a signature.
+	openPatience = 30 * time.Second
+
+	// createPatience bounds the making of a key: smart cards and TPMs look for
+	// the primes of RSA for minutes.
+	createPatience = 5 * time.Minute
+)
 
 // Open opens the key that a URI names, and signs nothing; [signer.Prove] does.
 // ctx bounds the opening, which takes at most 30 s in any case. Errors are of
@@ -137,7 +143,9 @@ func Open(ctx context.Context, u signer.URI, cfg Config) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := patient(ctx, u, func(ctx context.Context) (signer.Signer, error) { return b.open(ctx, u, cfg) })
+	ctx, cancel := context.WithTimeout(ctx, openPatience)
+	defer cancel()
+	s, err := patient(ctx, opOpen, u, func() (signer.Signer, error) { return b.open(ctx, u, cfg) })
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +153,8 @@ func Open(ctx context.Context, u signer.URI, cfg Config) (*Key, error) {
 }
 
 // Create makes a new key where the URI says, and opens it. It never replaces a
-// key that is there.
+// key that is there. Making it takes at most 5 min; a token that is given up
+// then may have made it nevertheless.
 func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) (*Key, error) {
 	b, err := find(opCreate, u.Scheme)
 	if err != nil {
@@ -154,7 +163,10 @@ func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) (*K
 	if b.create == nil {
 		return nil, fault.New(fault.Unsupported, opCreate, "%s: %s", u, b.why)
 	}
-	if _, err := patient(ctx, u, func(ctx context.Context) (signer.Signer, error) { return nil, b.create(ctx, u, t, cfg) }); err != nil {
+	making, cancel := context.WithTimeout(ctx, createPatience)
+	defer cancel()
+	_, err = patient(making, opCreate, u, func() (signer.Signer, error) { return nil, b.create(making, u, t, cfg) })
+	if err != nil {
 		return nil, err
 	}
 	k, err := Open(ctx, u, cfg)
@@ -164,21 +176,19 @@ func Create(ctx context.Context, u signer.URI, t signer.KeyType, cfg Config) (*K
 	return k, nil
 }
 
-// patient runs what may ignore its context: a module of PKCS #11, a file on a
-// file system that is gone. What comes back too late is closed.
-func patient(ctx context.Context, u signer.URI, f func(context.Context) (signer.Signer, error)) (signer.Signer, error) {
-	ctx, cancel := context.WithTimeout(ctx, openPatience)
+// patient runs what may ignore ctx: a module of PKCS #11, a file on a file
+// system that is gone. What comes back too late is closed.
+func patient(ctx context.Context, op string, u signer.URI, f func() (signer.Signer, error)) (signer.Signer, error) {
 	type result struct {
 		signer signer.Signer
 		err    error
 	}
 	done := make(chan result)
 	go func() {
-		defer cancel()
 		var r result
 		defer func() {
 			if v := recover(); v != nil {
-				r = result{err: fault.New(fault.Malformed, opOpen, "%s: the client library fell over: panic: %v", u, v)}
+				r = result{err: fault.New(fault.Malformed, op, "%s: the client library fell over: panic: %v", u, v)}
 			}
 			select {
 			case done <- r:
@@ -188,15 +198,18 @@ func patient(ctx context.Context, u signer.URI, f func(context.Context) (signer.
 				}
 			}
 		}()
-		r.signer, r.err = f(ctx)
+		r.signer, r.err = f()
 	}()
 	select {
 	case r := <-done:
 		return r.signer, r.err
 	case <-ctx.Done():
-		return nil, fault.New(fault.Unreachable, opOpen, "%s: not open in time: %w", u, ctx.Err()).
-			WithHint("see whether the service is up, and reachable from here")
 	}
+	hint := "see whether the service is up, and reachable from here"
+	if op == opCreate {
+		hint += "; the key may have been made, or be made yet: look for it before the next try"
+	}
+	return nil, fault.New(fault.Unreachable, op, "%s: not done in time: %w", u, ctx.Err()).WithHint("%s", hint)
 }
 
 func openProgram(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, error) {
