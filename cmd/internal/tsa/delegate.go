@@ -158,14 +158,10 @@ func (t *TSA) delegation(ctx context.Context, group *errgroup.Group, now time.Ti
 	if d == nil || t.next != nil || t.mint.busy {
 		return time.Time{}
 	}
-	from, end := t.Window()
+	_, end := t.Window()
 	at := end.Add(-handOver) // it takes over
 	begin := at.Add(-t.cfg.Announce)
-	switch {
-	case now.Before(from) && !now.Before(d.Chain[0].NotBefore):
-		begin = now // the clock was set back, to before the key was made
-		at = now
-	case !end.Before(d.ends().Add(-handOver)):
+	if !end.Before(d.ends().Add(-handOver)) {
 		return time.Time{} // another key could not be used for longer
 	}
 	if begin.Before(t.mint.retry) {

@@ -121,7 +121,7 @@ func (t *TSA) mintAhead(ctx context.Context, other *TSA) error {
 // of which takes over in its time.
 func (t *TSA) goesOn(other *TSA, now time.Time) bool {
 	g := t.current.Load()
-	return t.cfg.Delegate.same(other.cfg.Delegate) && (t.next != nil || g.delegated && now.Before(g.ends()))
+	return t.cfg.Delegate.same(other.cfg.Delegate) && !g.dead() && (t.next != nil || g.delegated && now.Before(g.ends()))
 }
 
 // reconfigure leaves the stamping keys, under the configuration of other; the
