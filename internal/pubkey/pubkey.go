@@ -32,6 +32,11 @@ func Fault(pub crypto.PublicKey) string {
 		if n := k.N.BitLen(); n < MinRSABits || n > MaxRSABits {
 			return fmt.Sprintf("RSA with %d bits, not %d to %d", n, MinRSABits, MaxRSABits)
 		}
+		// With 1 a signature is its own message, and an even exponent has no
+		// private half. crypto/x509 reads both (RFC 8017, 3.1).
+		if k.E < 3 || k.E%2 == 0 {
+			return fmt.Sprintf("RSA with the public exponent %d, not an odd one from 3 on", k.E)
+		}
 	case *ecdsa.PublicKey:
 		switch k.Curve {
 		case elliptic.P256(), elliptic.P384(), elliptic.P521():
