@@ -154,6 +154,10 @@ func TestCheckFindings(t *testing.T) {
 		}
 		return change(func(c *x509.Certificate) { c.ExtraExtensions = append(c.ExtraExtensions, ext) })
 	}
+	keyOf := func(other *x509.Certificate) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.PublicKey = other.PublicKey }
+	}
+	ca := pkitest.CA(t, pkitest.Options{})
 	long := make([]*x509.Certificate, pki.MaxChainLength+1)
 	for i := range long {
 		long[i] = good.Root
@@ -181,7 +185,10 @@ func TestCheckFindings(t *testing.T) {
 		{name: "key ids differ", chain: changeIntermediate(func(c *x509.Certificate) {
 			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 35}, Value: []byte("\x30\x03\x80\x01\x00")})
 		}), rule: pki.RuleKeyID, certificate: 1, severity: pki.Warning},
-		{name: "root signed with SHA-1", chain: changeRoot(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }), rule: pki.RuleSignatureAlgorithm, certificate: 2, severity: pki.Note},
+		{name: "root signed with SHA-1", chain: changeRoot(func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }), rule: pki.RuleSignatureAlgorithm, certificate: 2, severity: pki.Warning, says: "Notation"},
+		{name: "leaf with the key of the root", chain: change(keyOf(good.Root)), rule: pki.RuleKey, severity: pki.Error, says: "certificate 3"},
+		{name: "leaf with the key of its issuer", chain: change(keyOf(good.Intermediate)), rule: pki.RuleKey, severity: pki.Error, says: "certificate 2"},
+		{name: "issuing CA with the key of the root", chain: pkitest.CA(t, pkitest.Options{Intermediate: keyOf(ca.Root)}).Certificates(), opts: pki.CheckOptions{Role: pki.RoleCA}, rule: pki.RuleKey, severity: pki.Note, says: "certificate 2"},
 		{name: "RSA 1024 leaf", chain: withKey(pkitest.RSA1024, pkitest.P256), rule: pki.RuleKey, severity: pki.Error},
 		{name: "RSA 1024 issuers", chain: withKey(pkitest.P256, pkitest.RSA1024), rule: pki.RuleKey, certificate: 1, severity: pki.Error},
 		{name: "P-224 leaf", chain: withKey(pkitest.P224, pkitest.P256), rule: pki.RuleKey, severity: pki.Error},

@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fencepost-tsa/fencepost/internal/pkup"
 	"github.com/fencepost-tsa/fencepost/internal/pubkey"
@@ -74,7 +76,8 @@ type Config struct {
 
 	// RawSubject is the name in DER, to be certified as it is written, as from
 	// x509.CertificateRequest.RawSubject. Nil means that of Subject, which
-	// otherwise is not looked at.
+	// otherwise is not looked at. One with control characters or with several
+	// common names is refused.
 	RawSubject []byte
 
 	// PublicKey is the key to certify. For a root, nil means that of IssuerKey.
@@ -272,7 +275,9 @@ func template(kind Kind, cfg Config) (*x509.Certificate, error) {
 	return t, nil
 }
 
-// parseName reads a name that is written out in DER.
+// parseName reads a name that is written out in DER. Who wrote it may want it
+// to be read in two ways: pkix.Name has the last of several common names and
+// others the first, and control characters end a text or begin a line.
 func parseName(der []byte) (pkix.Name, error) {
 	var rdns pkix.RDNSequence
 	var name pkix.Name
@@ -280,8 +285,22 @@ func parseName(der []byte) (pkix.Name, error) {
 		return name, errors.New("the subject is not a name in DER")
 	}
 	name.FillFromRDNSequence(&rdns)
+	commonNames := 0
+	for _, a := range name.Names {
+		if a.Type.Equal(oidCommonName) {
+			commonNames++
+		}
+		if text, ok := a.Value.(string); ok && strings.ContainsFunc(text, unicode.IsControl) {
+			return name, fmt.Errorf("the subject has a control character in %q", shorten(text))
+		}
+	}
+	if commonNames > 1 {
+		return name, fmt.Errorf("the subject has %d common names", commonNames)
+	}
 	return name, nil
 }
+
+var oidCommonName = asn1.ObjectIdentifier{2, 5, 4, 3}
 
 // extend gives a certificate the usages of its kind.
 func (p profile) extend(t *x509.Certificate, kind Kind) error {
@@ -327,9 +346,11 @@ func checkIssuer(kind Kind, cfg Config) error {
 		return fmt.Errorf("issuer %s has no subjectKeyIdentifier to point at", name(iss))
 	case !sameKey(iss.PublicKey, cfg.IssuerKey.Public()):
 		return fmt.Errorf("the signing key is not that of issuer %s", name(iss))
-	case iss.Subject.String() == cfg.Subject.String():
-		// A certificate with its issuer's name looks self-issued to every
-		// path builder.
+	case sameKey(iss.PublicKey, cfg.PublicKey):
+		return fmt.Errorf("the key to certify is the key of the issuer, %s, itself", name(iss))
+	case strings.EqualFold(iss.Subject.String(), cfg.Subject.String()):
+		// A certificate with its issuer's name looks self-issued to every path
+		// builder, and to some with the name in other letters (RFC 5280, 7.1).
 		return fmt.Errorf("the subject is the name of the issuer, %s", name(iss))
 	}
 	return nil

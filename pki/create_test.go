@@ -152,6 +152,18 @@ func TestCreateRefuses(t *testing.T) {
 	noCertSign := *c.Intermediate
 	noCertSign.KeyUsage = x509.KeyUsageCRLSign
 
+	// names writes several names as one.
+	names := func(list ...pkix.Name) []byte {
+		var all pkix.RDNSequence
+		for _, n := range list {
+			all = append(all, n.ToRDNSequence()...)
+		}
+		der, err := asn1.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
 	leaf := func(change func(*pki.Config)) (pki.Kind, pki.Config) {
 		cfg := pki.Config{Role: pki.RoleTSA, Subject: subject, PublicKey: c.LeafKey.Public(), Issuer: c.Intermediate, IssuerKey: c.IntermediateKey}
 		change(&cfg)
@@ -185,6 +197,17 @@ func TestCreateRefuses(t *testing.T) {
 		{"issuer's key is another", leaf, func(cfg *pki.Config) { cfg.IssuerKey = c.RootKey }, "signing key"},
 		{"issuer allows no CA", intermediate, func(cfg *pki.Config) { cfg.Issuer, cfg.IssuerKey = c.Intermediate, c.IntermediateKey }, "path length"},
 		{"issuer's name", leaf, func(cfg *pki.Config) { cfg.Subject = c.Intermediate.Subject }, "name of the issuer"},
+		{"issuer's name in other letters", leaf, func(cfg *pki.Config) {
+			cfg.Subject = c.Intermediate.Subject
+			cfg.Subject.CommonName = strings.ToUpper(cfg.Subject.CommonName)
+		}, "name of the issuer"},
+		{"issuer's own key", leaf, func(cfg *pki.Config) { cfg.PublicKey = c.IntermediateKey.Public() }, "key of the issuer"},
+		{"written name that is none", leaf, func(c *pki.Config) { c.RawSubject = []byte{5, 0} }, "not a name"},
+		{"written name with two common names", leaf, func(c *pki.Config) { c.RawSubject = names(pkix.Name{CommonName: "A"}, pkix.Name{CommonName: "B"}) }, "2 common names"},
+		{"written name with a line break", leaf, func(c *pki.Config) { c.RawSubject = names(pkix.Name{CommonName: "A\nroot: B"}) }, "control character"},
+		{"written name with a NUL", leaf, func(c *pki.Config) {
+			c.RawSubject = names(pkix.Name{CommonName: "A", Organization: []string{"B\x00C"}})
+		}, "control character"},
 		{"issuer expired", leaf, func(cfg *pki.Config) { cfg.Issuer = expired }, "validity"},
 		{"begins before issuer", leaf, func(c *pki.Config) { c.NotBefore = pkitest.NotBefore().Add(-time.Second) }, "begins"},
 		{"ends after issuer", leaf, func(c *pki.Config) { c.NotAfter = pkitest.NotAfter().Add(time.Second) }, "ends"},

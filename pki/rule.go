@@ -58,7 +58,7 @@ func Rules(role Role) []RuleInfo {
 		{RuleKeyID, "authorityKeyIdentifier matches the issuer's subjectKeyIdentifier", "RFC 5280, 4.2.1.1"},
 		{RuleSignature, "each signature verifies with the issuer's key", "RFC 5280, 6.1.3 (a)(1)"},
 		{RuleSignatureAlgorithm, "no signature with MD5 or SHA-1, none of an unknown kind", "NIST SP 800-131A"},
-		{RuleKey, "RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, Ed25519", "NIST SP 800-131A; CSBR, 6.1.5.2"},
+		{RuleKey, "RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, Ed25519; a timestamping key is no CA's", "NIST SP 800-131A; CSBR, 6.1.5.2"},
 		{RuleValidity, "every certificate is valid at the time of the check", "RFC 5280, 6.1.3 (a)(2)"},
 		{RuleNesting, "none is valid for longer than its issuer", "RFC 5280, 6.1.3 (a)(2)"},
 		{RuleCriticalExtension, "no critical extension that nobody understands", "RFC 5280, 4.2"},

@@ -83,10 +83,14 @@ func (c *checker) signature(i int, ordered bool) {
 		c.add(RuleSignatureAlgorithm, i, Error, "RFC 5280, 4.1.1.2", "the signature algorithm is unknown")
 		return
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
-		if top && selfSigned(cert) {
+		switch {
+		case top && selfSigned(cert) && c.role.timestamps():
+			c.add(RuleSignatureAlgorithm, i, Warning, "Notary Project, signature specification",
+				"the root's own signature is %v, which proves nothing: Notation verifies it and refuses the chain, others trust the root as it is", cert.SignatureAlgorithm)
+		case top && selfSigned(cert):
 			// A root is trusted as it is; nobody relies on its signature.
 			c.add(RuleSignatureAlgorithm, i, Note, "NIST SP 800-131A", "the root's own signature is %v; verifiers do not look at it", cert.SignatureAlgorithm)
-		} else {
+		default:
 			c.add(RuleSignatureAlgorithm, i, Error, "NIST SP 800-131A", "signed with %v, which no longer proves anything", cert.SignatureAlgorithm)
 		}
 		return
@@ -110,6 +114,7 @@ func (c *checker) key(i int) {
 		c.add(RuleKey, i, Error, "NIST SP 800-131A; CSBR, 6.1.5.2", "the public key is %s", fault)
 		return
 	}
+	c.sharedKey(i)
 	if i == 0 && c.role.role == RoleLog {
 		c.logKey()
 	}
@@ -136,6 +141,26 @@ func (c *checker) key(i int) {
 		if leaf {
 			c.add(RuleKey, i, Warning, "RFC 8419", "Ed25519: Notation and OpenSSL 3.0 refuse its timestamps, and publicly trusted TSAs may not use it (CSBR, 6.1.5.2)")
 		}
+	}
+}
+
+// sharedKey looks for the key of certificate i higher up, in a certificate for
+// another name: a CA may have several for itself. For a TSA, "a key generated
+// exclusively for this purpose" (RFC 3161, 2.1 (10)) is no CA's.
+func (c *checker) sharedKey(i int) {
+	cert := c.chain[i]
+	for j, above := range c.chain[i+1:] {
+		if !sameKey(cert.PublicKey, above.PublicKey) || bytes.Equal(cert.RawSubject, above.RawSubject) {
+			continue
+		}
+		number := i + j + 2
+		if i == 0 && c.role.role == RoleTSA {
+			c.add(RuleKey, i, Error, "RFC 3161, 2.1 (10)", "the key is that of certificate %d, a CA, too: a timestamping key is for nothing else", number)
+			c.cure("make a key for the leaf alone, and have a certificate issued for it")
+		} else {
+			c.add(RuleKey, i, Note, "Fencepost", "the key is that of certificate %d too: who gets it is both", number)
+		}
+		return
 	}
 }
 
