@@ -192,7 +192,9 @@ func (k *Key) place(ctx context.Context, digest []byte, opts crypto.SignerOpts) 
 	} else if signature, err = k.detached(ctx, digest, opts); errors.Is(err, errAbandoned) {
 		abandoned = true
 	}
-	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+	// A backend may say the context's error as it is, or call it a fault of the
+	// service that the caller went away.
+	if err != nil && ctx.Err() != nil && (fault.KindOf(err) == "" || !errors.Is(err, context.DeadlineExceeded)) {
 		err = k.ended(ctx, err)
 	}
 	return signature, abandoned, err

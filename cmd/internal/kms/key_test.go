@@ -173,6 +173,37 @@ func TestDeadline(t *testing.T) {
 	})
 }
 
+// However a backend words that the context ended, the error says whose fault
+// that is: the service's at the deadline, nobody's when the caller went away.
+func TestEnded(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		word func(error) error
+	}{
+		{"as it is", func(err error) error { return err }},
+		{"wrapped", func(err error) error { return fmt.Errorf("sign: killed: %w", err) }},
+		{"as a fault", func(err error) error { return fault.New(fault.Unreachable, OpSign, "no answer: %w", err) }},
+		{"as another fault", func(error) error { return fault.New(fault.Malformed, OpSign, "EOF") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, honours bool) {
+				key := newKey(testURI, &service{key: generate(t), honours: honours, sign: func(ctx context.Context, _ []byte, _ crypto.SignerOpts) ([]byte, error) {
+					<-ctx.Done()
+					return nil, tt.word(ctx.Err())
+				}}, Config{})
+				if _, err := key.Sign(t.Context(), digest, crypto.SHA256); !errors.Is(err, context.DeadlineExceeded) || fault.KindOf(err) != fault.Unreachable {
+					t.Errorf("at the deadline: %v of the kind %q; want %q", err, fault.KindOf(err), fault.Unreachable)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Second, cancel)
+				if _, err := key.Sign(ctx, digest, crypto.SHA256); !errors.Is(err, context.Canceled) || fault.KindOf(err) != "" {
+					t.Errorf("cancelled: %v of the kind %q; want none", err, fault.KindOf(err))
+				}
+			})
+		})
+	}
+}
+
 func TestRetry(t *testing.T) {
 	temporary := fault.New(fault.Unreachable, "sign", "503")
 	final := fault.New(fault.Denied, "sign", "403")
