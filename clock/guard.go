@@ -140,6 +140,10 @@ func (g *Guard) Now(ctx context.Context) (Reading, error) {
 	floor := g.floor.Load()
 	r, err := g.source.Now(ctx)
 	if err != nil {
+		var inner *GuardError // of a guard behind this one, which says why
+		if errors.As(err, &inner) {
+			return Reading{}, inner
+		}
 		return Reading{}, g.refuse(GuardSource, Reading{}, err)
 	}
 	r.Time = wall(r.Time)

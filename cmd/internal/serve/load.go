@@ -29,6 +29,8 @@ type Options struct {
 	// Warn is told what should be mended but does not keep the server from
 	// starting. Nil is not called.
 	Warn func(text string)
+	// Clocks remember the time from one Load to the next. Nil: nothing does.
+	Clocks *Clocks
 	// CheckOnly leaves the history of chains as it is, and does not make its
 	// folder.
 	CheckOnly bool
@@ -112,7 +114,11 @@ func loadTSA(ctx context.Context, conf *config.Config, opts Options) (_ *tsa.TSA
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{conf: conf, opts: opts, clock: source, timeout: time.Duration(conf.Limits.SignTimeout)}
+	guard, err := opts.Clocks.guard(t.Clock, source)
+	if err != nil {
+		return nil, fmt.Errorf("tsa.clock: %w", err)
+	}
+	l := &loader{conf: conf, opts: opts, clock: guard, timeout: time.Duration(conf.Limits.SignTimeout)}
 	if l.timeout == 0 {
 		l.timeout = defaultSignTimeout
 	}

@@ -95,6 +95,7 @@ func (c *command) run(ctx context.Context) error {
 		Log:       serve.NewLogger(log, serve.LogConfig{Text: conf.Log.Format == config.LogText, Level: conf.Log.Level.Level}),
 		Build:     cli.ReadBuild(),
 		CheckOnly: c.checkConfig,
+		Clocks:    new(serve.Clocks),
 	}
 	opts.Warn = func(text string) { c.env.Warn("%s", text) }
 	if structured {
@@ -104,6 +105,10 @@ func (c *command) run(ctx context.Context) error {
 	}
 	if !c.dev {
 		opts.Files = []string{c.ownFile()}
+	}
+	var hangups <-chan struct{}
+	if !c.dev && !c.checkConfig {
+		hangups = serve.Hangups(ctx) // one that comes while it starts does not end it
 	}
 	cfg, err := serve.Load(ctx, conf, opts)
 	if err != nil {
@@ -126,7 +131,7 @@ func (c *command) run(ctx context.Context) error {
 		signal.Ignore(syscall.SIGHUP)
 		defer signal.Reset(syscall.SIGHUP)
 	} else {
-		cfg.Reload.Ask = serve.Hangups(ctx)
+		cfg.Reload.Ask = hangups
 		cfg.Reload.Load = func(ctx context.Context) (serve.Config, error) {
 			c.init = false
 			conf, err := c.configuration(ctx)

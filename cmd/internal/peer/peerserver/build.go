@@ -67,6 +67,9 @@ func (o *options) build(ctx context.Context) (_ *server, err error) {
 		s.cfg.Refusals = tsphttp.RefusalJSON
 	}
 	s.cfg.Watch(o.files())
+	if o.clock, err = clock.NewGuard(clock.GuardConfig{Source: clock.System(clockBound), Limit: clockBound}); err != nil {
+		return nil, err
+	}
 	if s.cfg.TSA, err = o.tsa(ctx); err != nil {
 		return nil, err
 	}
@@ -125,7 +128,7 @@ func (o *options) tsa(ctx context.Context) (_ *tsa.TSA, err error) {
 	cfg := authority.Config{
 		Signer:  key,
 		Chain:   chain,
-		Clock:   clock.System(clockBound),
+		Clock:   o.clock,
 		Include: authority.IncludeLeaf,
 		Digest:  serve.DigestFor(key, o.digest()),
 	}
@@ -156,7 +159,7 @@ func (o *options) tsa(ctx context.Context) (_ *tsa.TSA, err error) {
 		return nil, err
 	}
 	return tsa.New(ctx, tsa.Config{
-		Units: []tsa.Unit{serve.Unit(key, a)}, Clock: cfg.Clock, Policies: policies,
+		Units: []tsa.Unit{serve.Unit(key, a)}, Clock: clock.System(clockBound), Policies: policies,
 		SignTimeout: o.signTimeout, Announce: o.announce, Log: o.log,
 	})
 }

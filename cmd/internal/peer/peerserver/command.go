@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer"
 )
@@ -76,6 +77,7 @@ type options struct {
 	given  func(flag string) bool // it is not the default
 	log    *slog.Logger           // nil until the flags are known
 	before []remark               // what was to be said before that
+	clock  *clock.Guard           // of all keys, one after the other
 
 	config, logType                      string
 	enablePprof, pingOnly                bool
