@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -192,7 +193,7 @@ func (o *verifyOptions) one(env *cli.Env, judge judge, file string) (verifiedJSO
 	if err != nil {
 		// What is not a timestamp at all proves nothing.
 		if ce := (*cli.Error)(nil); errors.As(err, &ce) && ce.Code == cli.No {
-			return v, nil, &verify.Error{Reason: verify.ReasonMalformed, Err: err}
+			return v, nil, refuse(verify.ReasonMalformed, err)
 		}
 		return v, nil, err
 	}
@@ -201,7 +202,7 @@ func (o *verifyOptions) one(env *cli.Env, judge judge, file string) (verifiedJSO
 		if m.Request != nil {
 			return v, nil, fmt.Errorf("%s is a request, not a timestamp", v.Timestamp)
 		}
-		return v, nil, &verify.Error{Reason: verify.ReasonRefused, Err: err}
+		return v, nil, refuse(verify.ReasonRefused, err)
 	}
 	var imprint tsp.Imprint
 	switch {
@@ -212,7 +213,7 @@ func (o *verifyOptions) one(env *cli.Env, judge judge, file string) (verifiedJSO
 		if imprint, err = Imprint(env, file, h); err != nil && errors.As(err, new(*fs.PathError)) {
 			return v, nil, err
 		} else if err != nil {
-			return v, nil, &verify.Error{Reason: verify.ReasonWeakHash, Err: err}
+			return v, nil, refuse(verify.ReasonWeakHash, err)
 		}
 	}
 	if err != nil {
@@ -225,6 +226,15 @@ func (o *verifyOptions) one(env *cli.Env, judge judge, file string) (verifiedJSO
 	}
 	ts, err := judge(&v, token, imprint)
 	return v, ts, err
+}
+
+// refuse is the verdict for what came to light before package verify was asked.
+func refuse(reason verify.Reason, err error) error {
+	text := err.Error()
+	for _, prefix := range []string{"verify: ", "tsp: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return &verify.Error{Reason: reason, Detail: text, Err: err}
 }
 
 // checkRequest checks that m answers the request of --request, and returns
