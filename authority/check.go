@@ -14,7 +14,8 @@ import (
 
 // ErrSelfCheck is wrapped by the cause (Outcome.Rejection.Err) of a
 // systemFailure whose token was made and then did not stand up to the check of
-// a client: the signer is faulty, and someone should look at it now.
+// a client: the signer is faulty, and someone should look at it now. The error
+// of [New] and [Authority.Prove] is one too where the test signature is wrong.
 var ErrSelfCheck = errors.New("authority: the new token is wrong and was kept back")
 
 // ErrSigner is wrapped by the cause of a systemFailure whose signer returned an
@@ -25,6 +26,14 @@ var ErrSigner = errors.New("authority: signing")
 // certificate of the chain is not valid or the private key may not be used; see
 // [Authority.Window].
 var ErrWindow = errors.New("authority: no token may say this time")
+
+// wrongSignature is the error of a test signature. It is an ErrSelfCheck, but no
+// token was made.
+type wrongSignature struct{}
+
+func (*wrongSignature) Error() string { return "the signer's signature is wrong" }
+
+func (*wrongSignature) Is(target error) bool { return target == ErrSelfCheck }
 
 // A checker looks at new tokens as a client would, before they are released.
 type checker struct {

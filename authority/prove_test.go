@@ -63,6 +63,8 @@ func TestFailureCauses(t *testing.T) {
 			}
 			if err := a.Prove(t.Context()); (err == nil) != test.proves {
 				t.Errorf("Prove: %v", err)
+			} else if test.want == authority.ErrSelfCheck && !errors.Is(err, authority.ErrSelfCheck) {
+				t.Errorf("Prove: %v is not %q", err, authority.ErrSelfCheck)
 			}
 		})
 	}

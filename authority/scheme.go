@@ -118,7 +118,7 @@ func (s *scheme) prove(ctx context.Context, signer Signer) error {
 		return fmt.Errorf("test signature: %w", err)
 	}
 	if !s.verify(digest, signature) {
-		return errors.New("test signature: the signer's signature is wrong")
+		return fmt.Errorf("test signature: %w", new(wrongSignature))
 	}
 	return nil
 }

@@ -280,6 +280,12 @@ func TestFailover(t *testing.T) {
 					t.Errorf("ready with all keys broken: %v", err)
 				}
 
+				// Trials while it lasts find the same.
+				time.Sleep(maxPause)
+				if k := a.State().Keys[0]; string(k.Kind) != test.kind {
+					t.Errorf("after a trial the kind is %q: %v", k.Kind, k.Err)
+				}
+
 				test.mend(r1)
 				test.mend(r2)
 				time.Sleep(maxPause + 10*time.Second)
