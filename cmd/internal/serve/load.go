@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -139,6 +141,9 @@ func loadTSA(ctx context.Context, conf *config.Config, opts Options) (_ *tsa.TSA
 		}
 		if cfg.History, err = open(string(t.History)); err != nil {
 			return nil, fmt.Errorf("tsa.history: %w", err)
+		}
+		if st, err := os.Stat(string(t.History)); err == nil && st.Mode().Perm()&0o002 != 0 && filepath.Separator == '/' {
+			opts.Warn(fmt.Sprintf("tsa.history: every user of this machine can write to %s, and what is there is published as a chain of this authority; chmod o-w %s", t.History, t.History))
 		}
 	}
 	if cfg.Past, err = loadChains("tsa.past-chains", t.PastChains); err != nil {

@@ -128,12 +128,19 @@ func TestLoadWarns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	conf.TSA.History = config.Path(filepath.Join(dir, "chains"))
+	if err := os.Mkdir(string(conf.TSA.History), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(string(conf.TSA.History), 0o777); err != nil {
+		t.Fatal(err)
+	}
 	var warnings []string
 	if _, err := Load(t.Context(), conf, Options{Warn: func(text string) { warnings = append(warnings, text) }}); err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Join(warnings, "\n")
-	for _, want := range []string{"open to others", "the clock is not monitored: its error is taken to be at most 100ms"} {
+	for _, want := range []string{"open to others", "tsa.history: every user of this machine can write to ", "the clock is not monitored: its error is taken to be at most 100ms"} {
 		if strings.Count(all, want) != 1 {
 			t.Errorf("warnings %q, want %q once", warnings, want)
 		}

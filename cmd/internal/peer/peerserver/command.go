@@ -23,6 +23,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/serve"
 )
 
 // DefaultPolicy is the policy of the Sigstore timestamp authority.
@@ -58,13 +59,14 @@ certificate of https again; they are also looked at every ten seconds.`,
 				o.flush()
 				return err
 			}
+			hangups := serve.Hangups(cmd.Context()) // one that comes while it starts does not end it
 			s, err := o.build(cmd.Context())
 			if err != nil {
 				o.flush()
 				return err
 			}
 			env.Drain()
-			return s.run(cmd.Context())
+			return s.run(cmd.Context(), hangups)
 		},
 	})
 	peer.Root(env, root)

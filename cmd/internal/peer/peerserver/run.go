@@ -14,8 +14,8 @@ import (
 // profileTimeout leaves time for a profile of five minutes.
 const profileTimeout = 6 * time.Minute
 
-// run serves until ctx ends.
-func (s *server) run(ctx context.Context) error {
+// run serves until ctx ends, and reloads with each value of hangups.
+func (s *server) run(ctx context.Context, hangups <-chan struct{}) error {
 	defer s.log.Flush()
 	log := s.cfg.Log
 	s.cfg.Listening = func(a serve.Addresses) {
@@ -25,12 +25,12 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}
 	// A key in memory cannot be read again, but SIGHUP must not end it.
-	if hangups := serve.Hangups(ctx); s.cfg.Reload.Load != nil {
+	if s.cfg.Reload.Load != nil {
 		s.cfg.Reload.Ask = hangups
 	}
 	srv, err := serve.New(s.cfg)
 	if err != nil {
-		return err
+		return errors.Join(err, s.cfg.TSA.Close())
 	}
 	if s.pprof == nil {
 		return srv.Run(ctx)
