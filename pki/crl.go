@@ -114,13 +114,22 @@ type CRLConfig struct {
 	// ThisUpdate. CSBR 4.9.7 allows twelve months.
 	NextUpdate time.Time
 
+	// ExpiredSince is the time from which on certificates that expired are still
+	// on the list (expiredCertsOnCRL, ITU-T X.509). Zero says nothing of
+	// them: a verifier then learns nothing from this list about a certificate
+	// that ended before ThisUpdate.
+	ExpiredSince time.Time
+
 	Revoked []Revocation // none is a list that revokes nothing
 }
 
 // defaultNextUpdate is how long a CRL serves unless its maker says otherwise.
 const defaultNextUpdate = 7 * 24 * time.Hour
 
-var oidReasonCode = asn1.ObjectIdentifier{2, 5, 29, 21}
+var (
+	oidReasonCode   = asn1.ObjectIdentifier{2, 5, 29, 21}
+	oidExpiredCerts = asn1.ObjectIdentifier{2, 5, 29, 60}
+)
 
 // CreateCRL makes a complete X.509 v2 CRL (RFC 5280, 5) and returns its DER.
 func CreateCRL(cfg CRLConfig) ([]byte, error) {
@@ -152,6 +161,13 @@ func createCRL(cfg CRLConfig) ([]byte, error) {
 	}
 	if list.NextUpdate = list.NextUpdate.UTC().Truncate(time.Second); !list.NextUpdate.After(list.ThisUpdate) {
 		return nil, fmt.Errorf("next update %s is not after this update %s", date(list.NextUpdate), date(list.ThisUpdate))
+	}
+	if !cfg.ExpiredSince.IsZero() {
+		value, err := asn1.MarshalWithParams(cfg.ExpiredSince.UTC().Truncate(time.Second), "generalized")
+		if err != nil {
+			return nil, fmt.Errorf("the time since when expired certificates are on it: %w", err)
+		}
+		list.ExtraExtensions = append(list.ExtraExtensions, pkix.Extension{Id: oidExpiredCerts, Value: value})
 	}
 	seen := make(map[string]bool, len(cfg.Revoked))
 	for i, r := range cfg.Revoked {

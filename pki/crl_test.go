@@ -83,6 +83,37 @@ func TestCreateCRLDefaults(t *testing.T) {
 	}
 }
 
+// TestCreateCRLOfExpired: only a list that says so speaks of certificates that
+// had ended before it was made.
+func TestCreateCRLOfExpired(t *testing.T) {
+	end := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	c := pkitest.TSA(t, pkitest.Options{NotAfter: end})
+	for _, tt := range []struct {
+		name  string
+		since time.Time
+		good  bool
+	}{
+		{"no word of them", time.Time{}, false},
+		{"those from its beginning on", c.Intermediate.NotBefore, true},
+		{"those from then on", end, true},
+		{"later ones", end.Add(time.Second), false},
+	} {
+		der, err := pki.CreateCRL(pki.CRLConfig{Issuer: c.Intermediate, IssuerKey: c.IntermediateKey, Number: big.NewInt(9),
+			ThisUpdate: end.AddDate(1, 0, 0), ExpiredSince: tt.since})
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		list, err := verify.NewCRLs(der)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		_, err = list.CheckRevocation(verify.RevocationQuery{Certificate: c.Leaf, Issuer: c.Intermediate, Now: end.AddDate(1, 0, 1)})
+		if (err == nil) != tt.good {
+			t.Errorf("%s: %v, want known: %t", tt.name, err, tt.good)
+		}
+	}
+}
+
 func TestCreateCRLRefuses(t *testing.T) {
 	c := pkitest.TSA(t, pkitest.Options{})
 	one := pki.Revocation{Serial: big.NewInt(1), Time: at}

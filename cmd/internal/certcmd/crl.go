@@ -147,6 +147,9 @@ func (o *crlOptions) sign(l *list, issuer *x509.Certificate, cfg pki.CRLConfig) 
 	cfg.ThisUpdate = time.Now().UTC().Truncate(time.Second)
 	cfg.NextUpdate = o.nextUpdate.end(cfg.ThisUpdate).Add(time.Second)
 	cfg.Revoked = l.revocations()
+	// No entry is ever removed, and a verifier that is not told so would learn
+	// nothing about a certificate that has ended, however old its timestamps.
+	cfg.ExpiredSince = issuer.NotBefore
 	der, err := pki.CreateCRL(cfg)
 	if err != nil {
 		return nil, nil, err

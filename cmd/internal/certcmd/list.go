@@ -278,6 +278,9 @@ func (f *listFile) write(env *cli.Env) error {
 	if err != nil {
 		return err
 	}
+	if len(data) > maxListSize {
+		return fmt.Errorf("%s would have %d bytes, and no more than %d are read: nothing was recorded", f.path, len(data), maxListSize)
+	}
 	if _, err := parseList(data); err != nil {
 		return fmt.Errorf("internal error: the list would not be read again: %w", err)
 	}

@@ -2,8 +2,12 @@ package certcmd
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 )
 
 const soundList = `{
@@ -105,4 +109,23 @@ func FuzzParseList(f *testing.F) {
 		}
 		l.revocations()
 	})
+}
+
+// TestWriteLongList: what could not be read again does not replace what can.
+func TestWriteLongList(t *testing.T) {
+	l, err := parseList([]byte(soundList))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &listFile{list: l, path: filepath.Join(t.TempDir(), "list.json")}
+	if err := os.WriteFile(f.path, []byte(soundList), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.Revoked[1].Subject = strings.Repeat("A", maxListSize)
+	if err := f.write(new(cli.Env)); err == nil || !strings.Contains(err.Error(), "nothing was recorded") {
+		t.Errorf("write: %v", err)
+	}
+	if data, err := os.ReadFile(f.path); err != nil || string(data) != soundList {
+		t.Errorf("the file has %d bytes now, %v", len(data), err)
+	}
 }

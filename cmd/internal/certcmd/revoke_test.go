@@ -2,11 +2,14 @@ package certcmd_test
 
 import (
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +97,13 @@ func TestRevoke(t *testing.T) {
 	if n := len(list.RevokedCertificateEntries); n != 0 || list.NextUpdate.Sub(list.ThisUpdate) != 7*24*time.Hour {
 		t.Errorf("%d entries, from %v to %v", n, list.ThisUpdate, list.NextUpdate)
 	}
+	// Entries stay for ever, and the list says so.
+	since := readChain(t, a.chain)[1].NotBefore.UTC().Format("20060102150405Z")
+	if !slices.ContainsFunc(list.Extensions, func(e pkix.Extension) bool {
+		return e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 60}) && strings.HasSuffix(string(e.Value), since)
+	}) {
+		t.Errorf("no expiredCertsOnCRL since %s among %v", since, list.Extensions)
+	}
 
 	code, stdout, stderr := a.revoke(t, "--reason", "superseded", a.issued[0])
 	if code != 0 || stderr != "" || !strings.Contains(stdout, "timestamps and other signatures made before stay valid") || !strings.Contains(stdout, "nobody knows yet") {
@@ -142,8 +152,8 @@ func TestRevoke(t *testing.T) {
 		t.Errorf("a second hold: %d, %s", code, stderr)
 	}
 	// What is superseded may prove to be compromised, since when, too.
-	since := readChain(t, a.issued[0])[0].NotBefore.Add(time.Minute).UTC()
-	if code, stdout, stderr := a.revoke(t, "--reason", "keyCompromise", "--time", since.Format(time.RFC3339), a.issued[0]); code != 0 || !strings.Contains(stdout, "keyCompromise from "+since.Format(time.RFC3339)) {
+	early := readChain(t, a.issued[0])[0].NotBefore.Add(time.Minute).UTC()
+	if code, stdout, stderr := a.revoke(t, "--reason", "keyCompromise", "--time", early.Format(time.RFC3339), a.issued[0]); code != 0 || !strings.Contains(stdout, "keyCompromise from "+early.Format(time.RFC3339)) {
 		t.Errorf("a compromise that came to light: %d, %s%s", code, stdout, stderr)
 	}
 }
