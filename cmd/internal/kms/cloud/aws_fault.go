@@ -54,7 +54,7 @@ var awsCodes = map[string]struct {
 // awsFault says what an error of the SDK, or of the provider around it, means.
 func awsFault(c call, err error) *fault.Error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		text := &said{api.ErrorCode() + ": " + oneLine(api.ErrorMessage()), err}
+		text := &said{fault.Words(api.ErrorCode() + ": " + api.ErrorMessage()), err}
 		if called, ok := errors.AsType[*smithy.OperationError](err); ok {
 			text.text = "kms:" + called.Operation() + ": " + text.text
 		}

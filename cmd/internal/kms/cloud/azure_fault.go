@@ -39,7 +39,7 @@ func azureFault(c call, err error) *fault.Error {
 	_, badCertificate := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case fromCredential(err) && !netError(err):
-		return c.fault(fault.Credentials, "no Azure credentials: %w", &said{oneLine(err.Error()), err}).WithHint(azureCredentialsHint)
+		return c.fault(fault.Credentials, "no Azure credentials: %w", &said{fault.Words(err.Error()), err}).WithHint(azureCredentialsHint)
 	case badCertificate:
 		return c.fault(fault.Unreachable, "%w", text).
 			WithHint("the certificate of the vault is not trusted here: see what is between here and the vault, or add its authority to the system's")
@@ -87,7 +87,7 @@ func azureAnswer(c call, answer *azcore.ResponseError) *fault.Error {
 	case status == http.StatusTooManyRequests, status == http.StatusRequestTimeout, status >= 500:
 		kind, hint = fault.Unreachable, azureReachHint
 	}
-	return c.fault(kind, "%w", &said{text, answer}).WithHint("%s", hint)
+	return c.fault(kind, "%w", &said{fault.Words(text), answer}).WithHint("%s", hint)
 }
 
 // azureBody reads {"error": {"code", "message", "innererror": {"code"}}}.
@@ -112,22 +112,11 @@ func azureBody(answer *azcore.ResponseError) (code, inner, message string) {
 	if json.Unmarshal(data, &body) != nil {
 		return code, "", ""
 	}
-	return code, body.Error.InnerError.Code, oneLine(body.Error.Message)
-}
-
-// maxSaid is how much of a service's words an error repeats.
-const maxSaid = 300
-
-func oneLine(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > maxSaid {
-		return strings.ToValidUTF8(s[:maxSaid], "")
-	}
-	return s
+	return code, body.Error.InnerError.Code, body.Error.Message
 }
 
 // firstLine is an error of the SDK without the answer that it quotes below.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	return oneLine(line)
+	return fault.Words(line)
 }

@@ -52,7 +52,7 @@ func gcpFault(c call, err error) *fault.Error {
 		return c.fault(fault.Malformed, "%w", err)
 	}
 	code := answer.Code()
-	text := &said{code.String() + ": " + oneLine(answer.Message()), err}
+	text := &said{fault.Words(code.String() + ": " + answer.Message()), err}
 	if credentialsText(text.text) {
 		return c.fault(fault.Credentials, "%w", text).WithHint(gcpCredentialsHint)
 	}

@@ -6,6 +6,8 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Kind is what is wrong.
@@ -89,4 +91,21 @@ func HintOf(err error) string {
 		}
 	}
 	return ""
+}
+
+// maxWords bounds what an error repeats of a service's own words, in bytes.
+// What services say is shorter.
+const maxWords = 300
+
+// Words makes what a service says a part of an error: one line, of at most 300
+// bytes and three dots, in printable characters only, since a terminal may be
+// what shows it.
+func Words(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxWords {
+		text = strings.ToValidUTF8(text[:maxWords], "") + "..."
+	}
+	quoted := strconv.Quote(text)
+	// Quotes and backslashes are no danger, and read better as they are.
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }

@@ -3,6 +3,7 @@ package fault_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
@@ -37,5 +38,21 @@ func TestError(t *testing.T) {
 	}
 	if !fault.Unreachable.Temporary() {
 		t.Error("unreachable is not temporary")
+	}
+}
+
+func TestWords(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"nothing", " \n", ""},
+		{"lines", "1 error:\n\t* denied\r\n", "1 error: * denied"},
+		{"quotes, a path", `no "key" in C:\keys`, `no "key" in C:\keys`},
+		{"another language", "accès refusé", "accès refusé"},
+		{"terminal", "\x1b]0;x\x07\x1b[31mred\u202e\x9b", `\x1b]0;x\a\x1b[31mred\u202e\x9b`},
+		{"long", strings.Repeat("é", 151), strings.Repeat("é", 150) + "..."},
+		{"cut within a character", "x" + strings.Repeat("é", 150), "x" + strings.Repeat("é", 149) + "..."},
+	} {
+		if got := fault.Words(tt.text); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }

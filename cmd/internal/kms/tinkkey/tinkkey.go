@@ -31,7 +31,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"google.golang.org/api/option"
@@ -139,16 +138,8 @@ var (
 	_ signer.InProcess = (*Key)(nil)
 )
 
-// clip keeps the words of a service, which may be long and of several lines,
-// to what belongs into one line.
-func clip(err error) string {
-	const enough = 300 // bytes; what the services say is shorter
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	if len(text) > enough {
-		text = strings.ToValidUTF8(text[:enough], "") + "..."
-	}
-	return text
-}
+// clip keeps the words of a service to what belongs into one line.
+func clip(err error) string { return fault.Words(err.Error()) }
 
 // ended returns a fault if err came because ctx did, in the sense of the
 // caller's context or of our patience.

@@ -20,9 +20,6 @@ type statusError struct {
 	foreign bool
 }
 
-// maxErrorText bounds what is kept of a server's own words, in bytes.
-const maxErrorText = 300
-
 func newStatusError(status int, body []byte) *statusError {
 	var answer struct {
 		Errors *[]string `json:"errors"`
@@ -33,16 +30,9 @@ func newStatusError(status int, body []byte) *statusError {
 	return &statusError{status: status, text: oneLine(strings.Join(*answer.Errors, "; "))}
 }
 
-// oneLine takes the bullets of a go-multierror apart, and leaves nothing that
-// a terminal would obey: the result is a part of an error message.
+// oneLine takes the bullets of a go-multierror apart.
 func oneLine(s string) string {
-	s = strings.ReplaceAll(strings.ReplaceAll(s, "1 error occurred:", ""), "\t* ", "")
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > maxErrorText {
-		s = s[:maxErrorText] + "..."
-	}
-	quoted := fmt.Sprintf("%+q", s)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+	return fault.Words(strings.ReplaceAll(strings.ReplaceAll(s, "1 error occurred:", ""), "\t* ", ""))
 }
 
 // A flatError is an error of a library that writes several lines.
