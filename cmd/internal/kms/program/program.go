@@ -42,8 +42,10 @@
 //
 // Whoever can write to the program can sign. One that others than its owner can
 // write to is refused, and so is one whose owner is neither root nor the user
-// of this process. Arguments are visible to every user of the machine: secrets
-// go into a file or a variable.
+// of this process. The folders above it are not looked at: whoever can write to
+// one of them can put another program there between that check and the start.
+// Arguments are visible to every user of the machine: secrets go into a file or
+// a variable.
 package program
 
 import (
