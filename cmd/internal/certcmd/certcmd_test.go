@@ -359,3 +359,22 @@ func TestCheckHostile(t *testing.T) {
 		})
 	}
 }
+
+// A file in another order is judged by the chain in it, with a word about the
+// order.
+func TestCheckOutOfOrder(t *testing.T) {
+	c := pkitest.TSA(t, pkitest.Options{})
+	for _, tt := range []struct {
+		name  string
+		chain []*x509.Certificate
+		warns bool
+	}{
+		{"leaf first", c.Certificates(), false},
+		{"root first", []*x509.Certificate{c.Root, c.Intermediate, c.Leaf}, true},
+	} {
+		code, stdout, stderr := run(t, "check", write(t, "chain.pem", string(pki.EncodeChain(tt.chain))))
+		if code != 0 || !strings.Contains(stdout, "fit for tsa") || strings.Contains(stderr, "not in order") != tt.warns {
+			t.Errorf("%s: %d, %q, %q", tt.name, code, stdout, stderr)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package certcmd
 
 import (
+	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,6 +117,9 @@ func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error 
 	chain, err := pki.ParseChain(data)
 	if err != nil {
 		return cli.Refused(ReasonChain, fmt.Errorf("%s: %w", file, err))
+	}
+	if asIs, err := pki.ParseCertificates(data); err == nil && !slices.EqualFunc(asIs, chain, (*x509.Certificate).Equal) {
+		env.Warn("%s: the certificates are not in order, the leaf first; they were put in order here, and other programs do not do that", file)
 	}
 	report := pki.Check(chain, opts)
 	answer := checkJSON{
