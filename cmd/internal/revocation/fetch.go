@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"syscall"
 )
@@ -195,12 +196,17 @@ const (
 
 // placeOf tells where an address is.
 func placeOf(a netip.Addr) place {
-	a = a.Unmap()
-	if nat64.Contains(a) {
+	a = a.WithZone("").Unmap() // no network contains an address with a zone
+	local := nat64Local.Contains(a)
+	if local || nat64.Contains(a) {
 		b := a.As16()
 		a = netip.AddrFrom4([4]byte(b[12:]))
 	}
 	switch {
+	case slices.Contains(metadata, a):
+		return nowhere
+	case local && a.IsGlobalUnicast():
+		return inside // whatever stands behind that translator
 	case a.IsLoopback(), a.IsPrivate(), shared.Contains(a):
 		return inside
 	case !a.IsGlobalUnicast(), thisNetwork.Contains(a), reserved.Contains(a), sixToFour.Contains(a):
@@ -211,9 +217,17 @@ func placeOf(a netip.Addr) place {
 
 // Networks that package netip does not tell apart.
 var (
-	shared      = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598: providers' NAT
-	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")     // RFC 791, 3.2
-	reserved    = netip.MustParsePrefix("240.0.0.0/4")   // RFC 1112, 4
-	sixToFour   = netip.MustParsePrefix("2002::/16")     // RFC 7526: gone
-	nat64       = netip.MustParsePrefix("64:ff9b::/96")  // RFC 6052, 2.1: an IPv4 address inside
+	shared      = netip.MustParsePrefix("100.64.0.0/10")  // RFC 6598: providers' NAT
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")      // RFC 791, 3.2
+	reserved    = netip.MustParsePrefix("240.0.0.0/4")    // RFC 1112, 4
+	sixToFour   = netip.MustParsePrefix("2002::/16")      // RFC 7526: gone
+	nat64       = netip.MustParsePrefix("64:ff9b::/96")   // RFC 6052, 2.1: an IPv4 address inside
+	nat64Local  = netip.MustParsePrefix("64:ff9b:1::/48") // RFC 8215: the same, of one network
 )
+
+// metadata is where clouds tell a machine its secrets other than by a
+// link-local address: those of Amazon and Google for IPv6, of Alibaba, of Azure.
+var metadata = []netip.Addr{
+	netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254"),
+	netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"),
+}

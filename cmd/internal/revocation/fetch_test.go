@@ -24,6 +24,9 @@ func TestPlaceOf(t *testing.T) {
 		{"64:ff9b::7f00:1", inside}, {"64:ff9b::a00:1", inside},
 		{"169.254.169.254", nowhere}, {"::ffff:169.254.169.254", nowhere}, {"64:ff9b::a9fe:a9fe", nowhere}, {"fe80::1", nowhere},
 		{"0.0.0.0", nowhere}, {"0.1.2.3", nowhere}, {"::", nowhere}, {"224.0.0.1", nowhere}, {"ff02::1", nowhere},
+		{"fd00:ec2::254", nowhere}, {"fd20:ce::254", nowhere}, {"100.100.100.200", nowhere}, {"168.63.129.16", nowhere}, {"64:ff9b::a83f:8110", nowhere},
+		{"64:ff9b:1::808:808", inside}, {"64:ff9b:1::a9fe:a9fe", nowhere}, {"64:ff9b:1::7f00:1", inside},
+		{"64:ff9b::a9fe:a9fe%1", nowhere}, {"fd00:ec2::254%lo", nowhere}, {"2002:7f00:1::%1", nowhere},
 		{"255.255.255.255", nowhere}, {"240.0.0.1", nowhere}, {"2002:7f00:1::", nowhere},
 	} {
 		if got := placeOf(netip.MustParseAddr(test.address)); got != test.want {

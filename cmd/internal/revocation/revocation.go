@@ -87,8 +87,8 @@ type Config struct {
 // It visits http and https addresses that a certificate of a trusted chain
 // names, three of a kind at most, and follows up to three redirects. The address
 // in the certificate may be inside the own network, as those of a company's CA
-// are; a redirect from outside may not lead there. Link-local addresses, where
-// clouds have their metadata, are never visited.
+// are; a redirect from outside may not lead there. Link-local addresses, and
+// others where clouds have their metadata, are never visited.
 type Fetcher struct {
 	cfg   Config
 	cache cache
