@@ -106,20 +106,20 @@ func (o *checkOptions) run(cmd *cobra.Command, env *cli.Env, file string) error 
 	if err != nil {
 		return err
 	}
-	if o.key != "" {
-		key, err := openKey(cmd.Context(), env, o.key)
-		if err != nil {
-			return err
-		}
-		defer key.Close() // it signs nothing
-		opts.PublicKey = key.Public()
-	}
 	chain, err := pki.ParseChain(data)
 	if err != nil {
 		return cli.Refused(ReasonChain, fmt.Errorf("%s: %w", file, err))
 	}
 	if asIs, err := pki.ParseCertificates(data); err == nil && !slices.EqualFunc(asIs, chain, (*x509.Certificate).Equal) {
 		env.Warn("%s: the certificates are not in order, the leaf first; they were put in order here, and other programs do not do that", file)
+	}
+	if o.key != "" {
+		key, err := openKey(cmd.Context(), env, o.key, chain[0])
+		if err != nil {
+			return err
+		}
+		defer key.Close() // it signs nothing
+		opts.PublicKey = key.Public()
 	}
 	report := pki.Check(chain, opts)
 	answer := checkJSON{

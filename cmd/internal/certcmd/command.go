@@ -5,6 +5,7 @@ package certcmd
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 
@@ -48,9 +49,10 @@ func parseRole(text string) (pki.Role, error) {
 	return role, nil
 }
 
-// openKey opens the key of a URI that outlives this process. The caller closes
-// it.
-func openKey(ctx context.Context, env *cli.Env, text string) (*kms.Key, error) {
+// openKey opens the key of a URI that outlives this process. Of a key with
+// versions it is the one that the certificate is for, if there is a certificate
+// and such a version, and otherwise the latest. The caller closes it.
+func openKey(ctx context.Context, env *cli.Env, text string, of *x509.Certificate) (*kms.Key, error) {
 	u, err := signer.ParseURI(text)
 	if err != nil {
 		return nil, cli.Usagef("%w", err)
@@ -67,10 +69,18 @@ func openKey(ctx context.Context, env *cli.Env, text string) (*kms.Key, error) {
 			env.Warn("%v", err)
 		}
 	}
-	key, err := kms.Open(ctx, u, kms.Config{LookupEnv: func(name string) (string, bool) {
+	cfg := kms.Config{LookupEnv: func(name string) (string, bool) {
 		value := env.Getenv(name)
 		return value, value != ""
-	}})
+	}}
+	if of != nil {
+		cfg.Want = of.PublicKey
+	}
+	key, err := kms.Open(ctx, u, cfg)
+	if of != nil && fault.KindOf(err) == fault.Unfit {
+		cfg.Want = nil // that it is another key is for the caller to say
+		key, err = kms.Open(ctx, u, cfg)
+	}
 	switch {
 	case errors.Is(err, signer.ErrNoPassphrase):
 		return nil, cli.Hint(err, "name the file with its passphrase: %s?passphrase-file=FILE", text)

@@ -85,7 +85,7 @@ func (o *crlOptions) run(ctx context.Context, env *cli.Env) (err error) {
 		return err
 	}
 	issuer := chain[0]
-	key, err := openKey(ctx, env, o.issuerKey)
+	key, err := openKey(ctx, env, o.issuerKey, issuer)
 	if err != nil {
 		return err
 	}

@@ -46,17 +46,22 @@ func (m *made) rooted() bool {
 	return top.Subject.String() == top.Issuer.String()
 }
 
+// A namedKey is the URI of a key, and the option that names it.
+type namedKey struct{ option, uri string }
+
 // open opens the key that an option names. A certificate for a key that does
 // not sign as it should, or by one, would be found out when it is too late, or
 // with words that nobody understands.
-func (m *made) open(ctx context.Context, env *cli.Env, option, uri string) (subject, error) {
-	key, err := openKey(ctx, env, uri)
+//
+// Of is the certificate that there is for the key, nil for none.
+func (m *made) open(ctx context.Context, env *cli.Env, named namedKey, of *x509.Certificate) (subject, error) {
+	key, err := openKey(ctx, env, named.uri, of)
 	if err != nil {
 		return subject{}, err
 	}
 	m.opened = append(m.opened, key)
 	if err := signer.Prove(ctx, key, 0); err != nil {
-		return subject{}, fmt.Errorf("%s %s: %w", option, uri, err)
+		return subject{}, fmt.Errorf("%s %s: %w", named.option, named.uri, err)
 	}
 	return subject{public: key.Public(), signer: key}, nil
 }
@@ -74,7 +79,7 @@ func (o *createOptions) provide(ctx context.Context, env *cli.Env, m *made, opti
 		}
 		return subject{public: key.Public(), signer: key, made: key}, nil
 	}
-	return m.open(ctx, env, option, uri)
+	return m.open(ctx, env, namedKey{option, uri}, nil)
 }
 
 // An issueFunc is a CA: it takes a request and returns the certificate for it
@@ -181,7 +186,7 @@ func (o *createOptions) provideIssuer(ctx context.Context, env *cli.Env, m *made
 		if err != nil {
 			return nil, nil, err
 		}
-		key, err := m.open(ctx, env, "--issuer-key", o.issuerKey)
+		key, err := m.open(ctx, env, namedKey{"--issuer-key", o.issuerKey}, chain[0])
 		if err != nil {
 			return nil, nil, err
 		}

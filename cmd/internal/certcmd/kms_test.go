@@ -116,3 +116,38 @@ func TestCRLWithAnotherKey(t *testing.T) {
 		t.Errorf("answer: %s", out)
 	}
 }
+
+// A key that was rotated inside its service is still the one of the chains that
+// were made before.
+func TestRotatedKey(t *testing.T) {
+	v := startVault(t)
+	for _, name := range []string{"ca", "tsa"} {
+		if err := v.CreateKey(name, "ecdsa-p256"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "1"), filepath.Join(dir, "2")
+	if code, _, stderr := run(t, "create", "--out", first, "--key", "hashivault://tsa", "--intermediate-key", "hashivault://ca"); code != 0 {
+		t.Fatal(stderr)
+	}
+	chain := filepath.Join(first, "chain.pem")
+	for _, name := range []string{"ca", "tsa"} {
+		if err := v.Rotate(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, stdout, stderr := run(t, "check", chain, "--key", "hashivault://tsa"); code != 0 {
+		t.Errorf("check: %d\n%s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := run(t, "create", "--out", second, "--key", "hashivault://tsa", "--issuer", chain, "--issuer-key", "hashivault://ca"); code != 0 {
+		t.Errorf("create: %d\n%s", code, stderr)
+	}
+	if code, _, stderr := run(t, "crl", "--list", filepath.Join(dir, "list"), "--new", "--issuer", chain, "--issuer-key", "hashivault://ca", "--out", filepath.Join(dir, "crl")); code != 0 {
+		t.Errorf("crl: %d\n%s", code, stderr)
+	}
+	// Another key is still another key.
+	if code, stdout, _ := run(t, "check", chain, "--key", "hashivault://ca"); code != 1 || !strings.Contains(stdout, "leaf-key") {
+		t.Errorf("check with another key: %d\n%s", code, stdout)
+	}
+}
