@@ -43,8 +43,13 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	// Each end of a program with the race detector would last a second.
+	os.Setenv(raceOptions, "atexit_sleep_ms=0 "+os.Getenv(raceOptions))
 	os.Exit(m.Run())
 }
+
+// raceOptions is the variable that the race detector reads.
+const raceOptions = "GORACE"
 
 func executable() string {
 	path, err := os.Executable()
@@ -172,7 +177,7 @@ func uri(t *testing.T, how string, kind signer.KeyType) signer.URI {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return signer.URI{Scheme: signer.SchemeExec, Path: filepath.ToSlash(executable()), Args: []string{programName, how, file}}
+	return signer.URI{Scheme: signer.SchemeExec, Path: filepath.ToSlash(executable()), Args: []string{programName, how, file}, Env: []string{raceOptions}}
 }
 
 func open(t *testing.T, u signer.URI) *program.Key {
