@@ -62,7 +62,9 @@ type readyJSON struct {
 type keyJSON struct {
 	// Name is primary, standby-1 and so on, or ca for the key that certifies
 	// stamping keys.
-	Name    string `json:"name"`
+	Name string `json:"name"`
+	// Key is where the key is, absent for a stamping key.
+	Key     string `json:"key,omitempty"`
 	Subject string `json:"subject"`
 	// External says that the key is outside this process.
 	External bool `json:"external"`
@@ -89,7 +91,7 @@ type nextJSON struct {
 // describeKeys adds the keys to what operators are told.
 func (doc *readyJSON) describeKeys(state tsa.State) {
 	for _, k := range state.Keys {
-		j := keyJSON{Name: k.Name, Subject: k.Subject, External: k.External, Issues: k.Issues, Works: k.Err == nil,
+		j := keyJSON{Name: k.Name, Key: k.Key, Subject: k.Subject, External: k.External, Issues: k.Issues, Works: k.Err == nil,
 			Abandoned: k.Abandoned, From: k.From, Until: k.Until}
 		if k.Err != nil {
 			since := k.Since.UTC()

@@ -121,7 +121,7 @@ func TestSlowKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	for _, want := range []string{`"ready": false`, `"reason": "systemFailure"`, `"works": false`, `"external": true`} {
+	for _, want := range []string{`"ready": false`, `"reason": "systemFailure"`, `"works": false`, `"external": true`, `"key": "hashivault://tsa (version 1)"`} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("%s is not in the details:\n%s", want, &page)
 		}

@@ -156,9 +156,18 @@ func DigestFor(key *kms.Key, configured crypto.Hash) crypto.Hash {
 	return configured
 }
 
+// whereIs is the URI of a key, and what it turned out to name. A URI holds no
+// secret.
+func whereIs(key *kms.Key) string {
+	if note := key.Note(); note != "" {
+		return key.URI().String() + " (" + note + ")"
+	}
+	return key.URI().String()
+}
+
 // Unit is the unit of a key that was opened.
 func Unit(key *kms.Key, a *authority.Authority) tsa.Unit {
-	return tsa.Unit{Authority: a, External: !key.InProcess(), Close: key.Close, Abandoned: key.Abandoned}
+	return tsa.Unit{Authority: a, Key: whereIs(key), External: !key.InProcess(), Close: key.Close, Abandoned: key.Abandoned}
 }
 
 func (l *loader) authority(key authority.Signer, chain []*x509.Certificate, digest crypto.Hash) (*authority.Authority, error) {
@@ -212,7 +221,7 @@ func (l *loader) delegate(ctx context.Context) (*tsa.Delegate, error) {
 	}
 	ca := chain[0]
 	d := &tsa.Delegate{
-		CA: key, Chain: chain, Timeout: l.timeout, Close: key.Close, Abandoned: key.Abandoned,
+		CA: key, Key: whereIs(key), External: !key.InProcess(), Chain: chain, Timeout: l.timeout, Close: key.Close, Abandoned: key.Abandoned,
 		Rotate: time.Duration(t.Delegate.Rotate), Validity: time.Duration(t.Delegate.Validity),
 		Subject: pkix.Name{CommonName: t.Delegate.CommonName, Organization: ca.Subject.Organization, Country: ca.Subject.Country},
 		New: func(key *signer.Key, chain []*x509.Certificate) (*authority.Authority, error) {

@@ -28,6 +28,9 @@ import (
 type Delegate struct {
 	// CA is the key that certifies.
 	CA signer.Signer
+	// Key and External are as those of Unit, for the key that certifies.
+	Key      string
+	External bool
 	// Chain is its chain, its own certificate first.
 	Chain []*x509.Certificate
 	// Subject is the name of the stamping keys.

@@ -22,6 +22,8 @@ type State struct {
 type KeyState struct {
 	// Name is primary, standby-1 and so on, or ca.
 	Name string
+	// Key is where the key is, "" for a stamping key.
+	Key string
 	// External says that the key is outside this process.
 	External bool
 	// Issues says that requests are answered with this key now.
@@ -60,7 +62,7 @@ func (t *TSA) State() State {
 	g := t.current.Load()
 	active := g.active()
 	for _, u := range g.units {
-		k := KeyState{Name: u.name, External: u.External, Issues: u == active, Failures: u.failures.Load(),
+		k := KeyState{Name: u.name, Key: u.Key, External: u.External, Issues: u == active, Failures: u.failures.Load(),
 			Subject: u.Authority.Chain()[0].Subject.String()}
 		k.From, k.Until = u.Authority.Window()
 		if f := u.failure.Load(); f != nil {
@@ -72,7 +74,7 @@ func (t *TSA) State() State {
 		s.Keys = append(s.Keys, k)
 	}
 	if d := t.cfg.Delegate; d != nil {
-		k := KeyState{Name: CAKeyName, External: true, Subject: d.Chain[0].Subject.String(), Failures: t.mint.fails,
+		k := KeyState{Name: CAKeyName, Key: d.Key, External: d.External, Subject: d.Chain[0].Subject.String(), Failures: t.mint.fails,
 			From: d.Chain[0].NotBefore, Until: d.Chain[0].NotAfter}
 		if t.mint.err != nil {
 			k.Kind, k.Err, k.Since = kindOf(t.mint.err), t.mint.err, t.mint.since

@@ -19,6 +19,9 @@ import (
 // A Unit is a key with its chain, and the authority that issues with them.
 type Unit struct {
 	Authority *authority.Authority
+	// Key is where the key is, for operators: its URI, and what that turned out
+	// to name. "" where there is nothing to say.
+	Key string
 	// External says that the key is outside this process: it can fail, and is
 	// tried now and then.
 	External bool
