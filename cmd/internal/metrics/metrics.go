@@ -52,6 +52,8 @@ type Keys struct {
 	Keys []Key
 	// TakesOver is when the next chain does, zero for never.
 	TakesOver time.Time
+	// WrongTokens counts the tokens that did not verify and were kept back.
+	WrongTokens int64
 	// Made and NotMade count the stamping keys that were made, and the times
 	// that none could be.
 	Made, NotMade int64
@@ -89,7 +91,6 @@ type collectorSet struct {
 	queueFull   prometheus.Counter
 	disconnects prometheus.Counter
 	panics      prometheus.Counter
-	selfCheck   prometheus.Counter
 }
 
 // latencyBuckets go from what a key in memory needs to where a client gives up,
@@ -114,7 +115,7 @@ func New(cfg Config) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(build,
 		m.c.requests, m.c.byAPI, m.c.latency, m.c.summary, m.c.tokens, m.c.refusals,
-		m.c.signing, m.c.queueWait, m.c.queueFull, m.c.disconnects, m.c.panics, m.c.selfCheck,
+		m.c.signing, m.c.queueWait, m.c.queueFull, m.c.disconnects, m.c.panics,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "fencepost_http_requests_in_flight",
 			Help: "Requests for a timestamp that are not yet answered, waiting ones included.",
@@ -177,10 +178,6 @@ func newCollectorSet() collectorSet {
 			Name: "fencepost_panics_total",
 			Help: "Faults of this program that were caught while answering a request.",
 		}),
-		selfCheck: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "fencepost_self_check_failures_total",
-			Help: "Tokens that did not verify and were kept back.",
-		}),
 	}
 }
 
@@ -200,6 +197,3 @@ func (m *Metrics) End() { m.inFlight.Add(-1) }
 
 // Panic says that a fault was caught.
 func (m *Metrics) Panic() { m.c.panics.Inc() }
-
-// SelfCheckFailed says that a new token did not verify and was kept back.
-func (m *Metrics) SelfCheckFailed() { m.c.selfCheck.Inc() }

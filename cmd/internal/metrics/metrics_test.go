@@ -36,7 +36,7 @@ func newMetrics(t testing.TB, change func(*metrics.Config)) *metrics.Metrics {
 		Clock:    clock.Fixed(now, 250*time.Millisecond),
 		Ready:    func(context.Context) error { return nil },
 		Keys: func() metrics.Keys {
-			return metrics.Keys{TakesOver: time.Unix(1e9, 0), Made: 3, NotMade: 2, Keys: []metrics.Key{
+			return metrics.Keys{TakesOver: time.Unix(1e9, 0), WrongTokens: 1, Made: 3, NotMade: 2, Keys: []metrics.Key{
 				{Name: "primary", Failures: 4, Abandoned: 5, NotAfter: time.Unix(2e9, 0)},
 				{Name: "standby-1", Works: true, Issues: true, NotAfter: time.Unix(3e9, 0)},
 			}}
@@ -111,7 +111,6 @@ func TestExchange(t *testing.T) {
 	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{}, Status: 503})
 	m.Exchange(metrics.Exchange{Outcome: &tsp.Outcome{Rejection: tsp.Reject(tsp.SystemFailure, "x")}, Status: 499, HungUp: true})
 	m.Panic()
-	m.SelfCheckFailed()
 	m.Begin()
 	wantLines(t, m,
 		`fencepost_tokens_issued_total{hash="sha512",policy="1.2.3"} 1`,

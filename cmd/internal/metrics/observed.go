@@ -18,7 +18,7 @@ type observed struct {
 	cfg                                                    Config
 	daysLeft, notBefore, notAfter, ready, state, bound, at *prometheus.Desc
 
-	keyUp, keyIssues, keyFailures, keyAbandoned, keyNotAfter, takesOver, made, notMade *prometheus.Desc
+	keyUp, keyIssues, keyFailures, keyAbandoned, keyNotAfter, takesOver, made, notMade, wrong *prometheus.Desc
 }
 
 func newObserved(cfg Config) *observed {
@@ -42,6 +42,7 @@ func newObserved(cfg Config) *observed {
 		keyNotAfter:  desc("fencepost_key_not_after_timestamp_seconds", "Until when the key may be used, by its chain.", "key"),
 		takesOver:    desc("fencepost_next_chain_timestamp_seconds", "When the chain that is announced takes over; absent when none is."),
 		made:         desc("fencepost_stamping_keys_made_total", "Stamping keys made and certified; 0 where there are none."),
+		wrong:        desc("fencepost_self_check_failures_total", "Tokens that did not verify and were kept back, also where a standby then signed."),
 		notMade:      desc("fencepost_stamping_keys_failed_total", "Times that no stamping key could be made."),
 	}
 }
@@ -49,7 +50,7 @@ func newObserved(cfg Config) *observed {
 // Describe implements prometheus.Collector.
 func (o *observed) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{o.daysLeft, o.notBefore, o.notAfter, o.ready, o.state, o.bound, o.at,
-		o.keyUp, o.keyIssues, o.keyFailures, o.keyAbandoned, o.keyNotAfter, o.takesOver, o.made, o.notMade} {
+		o.keyUp, o.keyIssues, o.keyFailures, o.keyAbandoned, o.keyNotAfter, o.takesOver, o.made, o.notMade, o.wrong} {
 		ch <- d
 	}
 }
@@ -99,6 +100,7 @@ func (o *observed) keys(ch chan<- prometheus.Metric, gauge func(*prometheus.Desc
 	}
 	counter(o.made, keys.Made)
 	counter(o.notMade, keys.NotMade)
+	counter(o.wrong, keys.WrongTokens)
 }
 
 // seconds are those since 1970. In nanoseconds the year 9999, in which

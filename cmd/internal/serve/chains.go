@@ -54,7 +54,7 @@ func (s *Server) serveChains(w http.ResponseWriter, r *http.Request, path string
 // keys is what the metrics say about the keys.
 func (s *Server) keys() metrics.Keys {
 	state := s.cfg.TSA.State()
-	keys := metrics.Keys{Made: state.Made, NotMade: state.Failed}
+	keys := metrics.Keys{WrongTokens: state.WrongTokens, Made: state.Made, NotMade: state.Failed}
 	for _, k := range state.Keys {
 		keys.Keys = append(keys.Keys, metrics.Key{Name: k.Name, Works: k.Err == nil, Issues: k.Issues,
 			Failures: k.Failures, Abandoned: k.Abandoned, NotAfter: k.Until})

@@ -36,9 +36,6 @@ func clip(text string) string {
 func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 	s.metrics.Exchange(metrics.Exchange{Outcome: &x.Outcome, Status: x.Status, Waited: x.Waited, HungUp: hungUp(&x)})
 	s.metrics.Request(metrics.RouteTimestamp, r.Method, x.Status, x.Duration)
-	if failedSelfCheck(&x) {
-		s.metrics.SelfCheckFailed()
-	}
 	level := exchangeLevel(&x)
 	if !s.log.Enabled(r.Context(), level) {
 		return

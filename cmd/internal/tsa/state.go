@@ -13,6 +13,9 @@ type State struct {
 	Keys []KeyState
 	// Next is what takes over, nil if nothing does.
 	Next *NextState
+	// WrongTokens counts the tokens that did not verify and were kept back, also
+	// where another key then signed.
+	WrongTokens int64
 	// Made and Failed count the stamping keys that were made, and the times
 	// that none could be.
 	Made, Failed int64
@@ -58,7 +61,7 @@ const CAKeyName = "ca"
 func (t *TSA) State() State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var s State
+	s := State{WrongTokens: t.wrong.Load()}
 	g := t.current.Load()
 	active := g.active()
 	for _, u := range g.units {

@@ -62,6 +62,7 @@ type Config struct {
 type TSA struct {
 	log     *slog.Logger
 	current atomic.Pointer[generation]
+	wrong   atomic.Int64  // tokens that were kept back, whether another unit then answered or not
 	wake    chan struct{} // has room for one: something happened that Run has to look at
 
 	mu        sync.Mutex // held while anything below is read or changed

@@ -272,6 +272,10 @@ func TestFailover(t *testing.T) {
 					t.Error("a key that failed is asked by each request")
 				}
 
+				if got := a.State().WrongTokens; got > 1 || (got == 1) != (test.kind == "wrong-signature") {
+					t.Errorf("%d wrong tokens", got)
+				}
+
 				test.breaks(r2)
 				if got := a.issuer(t); got != "systemFailure" {
 					t.Errorf("with all keys broken: %s", got)

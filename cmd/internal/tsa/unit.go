@@ -42,7 +42,8 @@ type unit struct {
 	poke     func()
 	failure  atomic.Pointer[failure] // nil: it works
 	failures atomic.Int64
-	worked   atomic.Int64 // when an external key last signed, in nanoseconds since 1970
+	wrong    *atomic.Int64 // of the TSA
+	worked   atomic.Int64  // when an external key last signed, in nanoseconds since 1970
 	probing  atomic.Bool
 }
 
@@ -73,6 +74,9 @@ const (
 // respond answers a request and remembers whether the key signed.
 func (u *unit) respond(ctx context.Context, request []byte) ([]byte, tsp.Outcome) {
 	reply, out := u.Authority.Respond(ctx, request)
+	if wronglySigned(&out) {
+		u.wrong.Add(1)
+	}
 	switch {
 	case out.Rejection == nil:
 		if u.External {
@@ -87,14 +91,18 @@ func (u *unit) respond(ctx context.Context, request []byte) ([]byte, tsp.Outcome
 	return reply, out
 }
 
-// keyFailed says that the outcome is the key's fault: it did not sign, or
-// wrongly. That the client has gone is nobody's.
+// wronglySigned says that a token was made and kept back.
+func wronglySigned(out *tsp.Outcome) bool {
+	return out.Rejection != nil && errors.Is(out.Rejection.Err, authority.ErrSelfCheck)
+}
+
+// keyFailed says that the outcome is the key's fault: it signed wrongly, or not
+// at all. That the client has gone is nobody's.
 func keyFailed(ctx context.Context, out *tsp.Outcome) bool {
-	r := out.Rejection
-	if r == nil || errors.Is(ctx.Err(), context.Canceled) {
-		return false
+	if wronglySigned(out) {
+		return true
 	}
-	return errors.Is(r.Err, authority.ErrSigner) || errors.Is(r.Err, authority.ErrSelfCheck)
+	return out.Rejection != nil && !errors.Is(ctx.Err(), context.Canceled) && errors.Is(out.Rejection.Err, authority.ErrSigner)
 }
 
 // unitFailed says that another unit may do better: the key failed, or its
@@ -199,7 +207,7 @@ type generation struct {
 func newGeneration(units []Unit, t *TSA) *generation {
 	g := new(generation)
 	for i, u := range units {
-		w := &unit{Unit: u, name: unitName(i), log: t.log, poke: t.poke}
+		w := &unit{Unit: u, name: unitName(i), log: t.log, poke: t.poke, wrong: &t.wrong}
 		w.worked.Store(time.Now().UnixNano()) // authority.New has seen it sign
 		g.units = append(g.units, w)
 		if u.External {
