@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -82,7 +83,8 @@ func (n awsName) options() []func(*config.LoadOptions) error {
 // client returns the SDK's client, having seen that there are a region and
 // credentials: without them every call fails, and says so less plainly.
 func (n awsName) client(ctx context.Context, c call, cfg Config) (*kms.Client, error) {
-	if cfg.env(envAWSInsecure) == "1" {
+	// The provider looks at the environment of the process, whatever ours is.
+	if cfg.env(envAWSInsecure) == "1" || os.Getenv(envAWSInsecure) == "1" {
 		return nil, c.fault(fault.Unsupported, "%s=1 would have the service's certificate go unchecked", envAWSInsecure).
 			WithHint("unset it, and name the file with the certificate authority of the endpoint in AWS_CA_BUNDLE")
 	}

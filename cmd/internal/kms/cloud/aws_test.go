@@ -307,3 +307,16 @@ func TestAWSCreate(t *testing.T) {
 	s.Break("ScheduleKeyDeletion", awsfake.Denied)
 	complaint{fault.Denied, "kms:CreateAlias", "delete the key arn:aws:kms:"}.check(t, uri, cloud.Create(t.Context(), parse(t, uri), signer.P256, cloud.Config{}))
 }
+
+// What the provider reads in the environment counts, whether we were given an
+// environment or not.
+func TestAWSUnchecked(t *testing.T) {
+	t.Setenv("AWS_TLS_INSECURE_SKIP_VERIFY", "1")
+	u, err := signer.ParseURI("awskms:///alias/tsa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cloud.Open(t.Context(), u, cloud.Config{}); fault.KindOf(err) != fault.Unsupported {
+		t.Errorf("got %v; want it refused", err)
+	}
+}
