@@ -58,7 +58,7 @@ func TestWatch(t *testing.T) {
 	}
 	link("one")
 	config := filepath.Join(dir, "fencepost.yaml")
-	const text = "watch: 20ms\ntsa: {key: 'file:data/tsa.key', chain: data/tsa-chain.pem, policy: 1.2.3, announce: 1s, history: history, clock: {source: system, bound: 100ms}}\n"
+	const text = "watch: 20ms\ntsa: {key: 'file:data/tsa.key', chain: data/tsa-chain.pem, policy: 1.2.3, announce: 4s, history: history, clock: {source: system, bound: 100ms}}\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestWatch(t *testing.T) {
 	link("two")
 	wait("the announcement", func() bool { return strings.Contains(get(serve.PathCertChains), `"announced"`) })
 	if get(serve.PathCertChain) != oldChain {
-		t.Error("the new chain is used before it was announced for a second")
+		t.Error("the new chain is used before it was announced for four seconds")
 	}
 	wait("the change", func() bool { return get(serve.PathCertChain) == newChain })
 	if chains := get(serve.PathCertChains); !strings.Contains(chains, `"past"`) || strings.Contains(chains, `"announced"`) {
@@ -124,7 +124,7 @@ func TestWatch(t *testing.T) {
 	if get(serve.PathCertChain) != newChain {
 		t.Error("a bad configuration changed the chain")
 	}
-	if err := os.WriteFile(config, []byte(strings.Replace(text, "announce: 1s", "announce: 0s", 1)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(strings.Replace(text, "announce: 4s", "announce: 0s", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	link("one")
