@@ -34,6 +34,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest"
 )
 
 // Who may ask, and where the service is.
@@ -77,14 +79,14 @@ const (
 // A Server is the fake. Its methods may be called at any time, from any
 // goroutine.
 type Server struct {
+	kmstest.Faults[Fault]
+
 	http *httptest.Server
 	ca   string // file
 
 	mu      sync.Mutex
 	keys    map[string]*Key   // by key ID
 	aliases map[string]string // alias to key ID
-	faults  map[string]Fault  // by operation, "" for all
-	calls   map[string]int
 	ended   chan struct{}
 }
 
@@ -92,10 +94,9 @@ type Server struct {
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	s := &Server{
+		Faults:  kmstest.New(ThrottleOnce),
 		keys:    map[string]*Key{},
 		aliases: map[string]string{},
-		faults:  map[string]Fault{},
-		calls:   map[string]int{},
 		ended:   make(chan struct{}),
 	}
 	s.http = httptest.NewUnstartedServer(s)
@@ -145,44 +146,6 @@ func (s *Server) Setenv(t *testing.T) {
 	}
 }
 
-// Break has an operation, such as "Sign", go wrong from now on; "" means every
-// operation.
-func (s *Server) Break(operation string, f Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults[operation] = f
-}
-
-// Heal ends all faults.
-func (s *Server) Heal() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.faults)
-}
-
-// Calls is how often an operation was asked for.
-func (s *Server) Calls(operation string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[operation]
-}
-
-// fault counts a call, and returns what is to go wrong with it.
-func (s *Server) fault(operation string) Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls[operation]++
-	for _, name := range []string{operation, ""} {
-		if f, ok := s.faults[name]; ok {
-			if f == ThrottleOnce {
-				delete(s.faults, name)
-			}
-			return f
-		}
-	}
-	return ""
-}
-
 // maxRequest is more than any request of KMS has: a message of 4096 bytes, in
 // base64, and names.
 const maxRequest = 64 << 10
@@ -200,7 +163,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, code, text)
 		return
 	}
-	f := s.fault(operation)
+	f := s.Meet(operation)
 	switch f {
 	case Hang:
 		select {

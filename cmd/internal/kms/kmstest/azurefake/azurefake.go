@@ -34,6 +34,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest"
 )
 
 // The names of the vault and of who may ask.
@@ -90,22 +92,21 @@ const (
 // A Server is the fake. Its methods may be called at any time, from any
 // goroutine.
 type Server struct {
+	kmstest.Faults[Fault]
+
 	http *httptest.Server
 
-	mu     sync.Mutex
-	keys   map[string]*Key  // by name
-	faults map[string]Fault // by operation, "" for all
-	calls  map[string]int
-	ended  chan struct{}
+	mu    sync.Mutex
+	keys  map[string]*Key // by name
+	ended chan struct{}
 }
 
 // Start runs a server on loopback until the test ends.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
 	s := &Server{
+		Faults: kmstest.New(ThrottleOnce),
 		keys:   map[string]*Key{},
-		faults: map[string]Fault{},
-		calls:  map[string]int{},
 		ended:  make(chan struct{}),
 	}
 	s.http = httptest.NewUnstartedServer(s)
@@ -169,42 +170,6 @@ func (c Credential) GetToken(_ context.Context, options policy.TokenRequestOptio
 // URI names a key of this server, or with "/" a version of it.
 func (s *Server) URI(key string) string { return "azurekms://" + Host + "/" + key }
 
-// Break has an operation ("get", "sign" or "create") go wrong from now on; ""
-// means every one.
-func (s *Server) Break(operation string, f Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults[operation] = f
-}
-
-// Heal ends all faults.
-func (s *Server) Heal() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.faults)
-}
-
-// Calls is how often an operation was asked for, by a caller with a token.
-func (s *Server) Calls(operation string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[operation]
-}
-
-func (s *Server) fault(operation string) Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range []string{operation, ""} {
-		if f, ok := s.faults[name]; ok {
-			if f == ThrottleOnce {
-				delete(s.faults, name)
-			}
-			return f
-		}
-	}
-	return ""
-}
-
 // route reads /keys/NAME, /keys/NAME/VERSION, /keys/NAME/VERSION/sign and
 // /keys/NAME/create.
 var route = regexp.MustCompile(`^/keys/([0-9A-Za-z-]+)(?:/([0-9a-f]{32}))?(?:/(sign|create)|/)?$`)
@@ -229,10 +194,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.authenticate(w, r, operation) {
 		return
 	}
-	s.mu.Lock()
-	s.calls[operation]++
-	s.mu.Unlock()
-	f := s.fault(operation)
+	f := s.Meet(operation)
 	if s.broken(w, r, f) {
 		return
 	}
@@ -250,12 +212,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // authenticate wants a token, and sends who has none to where it is given out,
 // as Key Vault does.
 func (s *Server) authenticate(w http.ResponseWriter, r *http.Request, operation string) bool {
-	s.mu.Lock()
-	f := s.faults[operation]
-	if f == "" {
-		f = s.faults[""]
-	}
-	s.mu.Unlock()
+	f := s.Look(operation)
 	if got, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && got == token && f != Unauthorized {
 		return true
 	}

@@ -30,6 +30,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest"
 )
 
 // The names of where the keys are.
@@ -85,15 +87,15 @@ var statuses = map[Fault]codes.Code{
 // A Server is the fake. Its methods may be called at any time, from any
 // goroutine.
 type Server struct {
+	kmstest.Faults[Fault]
+
 	kmspb.UnimplementedKeyManagementServiceServer
 	listener net.Listener
 	ended    chan struct{}
 
-	mu     sync.Mutex
-	rings  map[string]bool
-	keys   map[string]*Key  // by resource name
-	faults map[string]Fault // by call, "" for all
-	calls  map[string]int
+	mu    sync.Mutex
+	rings map[string]bool
+	keys  map[string]*Key // by resource name
 }
 
 // Start runs a server on loopback until the test ends.
@@ -104,12 +106,11 @@ func Start(tb testing.TB) *Server {
 		tb.Fatal(err)
 	}
 	s := &Server{
+		Faults:   kmstest.New(UnavailableOnce),
 		listener: listener,
 		ended:    make(chan struct{}),
 		rings:    map[string]bool{RingName: true},
 		keys:     map[string]*Key{},
-		faults:   map[string]Fault{},
-		calls:    map[string]int{},
 	}
 	server := grpc.NewServer(grpc.UnaryInterceptor(s.intercept))
 	kmspb.RegisterKeyManagementServiceServer(server, s)
@@ -144,34 +145,12 @@ func Options(addr string) []option.ClientOption {
 // URI names a key of the ring that is there.
 func (s *Server) URI(key string) string { return "gcpkms://" + RingName + "/cryptoKeys/" + key }
 
-// Break has a call, such as "AsymmetricSign", go wrong from now on; "" means
-// every call.
-func (s *Server) Break(call string, f Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.faults[call] = f
-}
-
-// Heal ends all faults.
-func (s *Server) Heal() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.faults)
-}
-
-// Calls is how often a call was made.
-func (s *Server) Calls(call string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls[call]
-}
-
 type faultKey struct{}
 
 // intercept counts calls and has them go wrong.
 func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	call := info.FullMethod[strings.LastIndexByte(info.FullMethod, '/')+1:]
-	f := s.fault(call)
+	f := s.Meet(call)
 	if code, ok := statuses[f]; ok {
 		return nil, status.Errorf(code, "made by the test: %s", call)
 	}
@@ -184,21 +163,6 @@ func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 		}
 	}
 	return handler(context.WithValue(ctx, faultKey{}, f), req)
-}
-
-func (s *Server) fault(call string) Fault {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calls[call]++
-	for _, name := range []string{call, ""} {
-		if f, ok := s.faults[name]; ok {
-			if f == UnavailableOnce {
-				delete(s.faults, name)
-			}
-			return f
-		}
-	}
-	return ""
 }
 
 // key returns the key of a resource name, or of the name of a version of it.
