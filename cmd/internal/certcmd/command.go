@@ -69,10 +69,7 @@ func openKey(ctx context.Context, env *cli.Env, text string, of *x509.Certificat
 			env.Warn("%v", err)
 		}
 	}
-	cfg := kms.Config{LookupEnv: func(name string) (string, bool) {
-		value := env.Getenv(name)
-		return value, value != ""
-	}}
+	cfg := kms.Config{LookupEnv: env.LookupEnv}
 	if of != nil {
 		cfg.Want = of.PublicKey
 	}

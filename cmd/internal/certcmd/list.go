@@ -68,16 +68,7 @@ func keyHash(c *x509.Certificate) string {
 }
 
 // encode writes the list in the only form in which it is read.
-func (l *list) encode() ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(l); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
+func (l *list) encode() ([]byte, error) { return cli.MarshalJSON(l) }
 
 // parseList reads a list. Whatever cannot be written again as it was read is an
 // error, since something would be lost: a field twice, a name in other letters.

@@ -21,6 +21,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -277,8 +278,30 @@ func (e *Env) Warn(format string, args ...any) { e.Errorf("warning: "+format, ar
 
 // WriteJSON writes v to standard output as one indented JSON document.
 func (e *Env) WriteJSON(v any) error {
-	enc := json.NewEncoder(e.Stdout)
+	data, err := MarshalJSON(v)
+	if err != nil {
+		return err
+	}
+	_, err = e.Stdout.Write(data)
+	return err
+}
+
+// MarshalJSON returns v as one indented JSON document with a line end, without
+// escaping what only HTML would need.
+func MarshalJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// LookupEnv is Getenv for what has to tell that a variable is absent, as the
+// keys that a URI names do. An empty one counts as absent.
+func (e *Env) LookupEnv(name string) (string, bool) {
+	value := e.Getenv(name)
+	return value, value != ""
 }

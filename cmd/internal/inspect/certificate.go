@@ -40,7 +40,7 @@ func DescribeCertificate(c *x509.Certificate) Certificate {
 		SerialNumber: tsp.NewInteger(c.SerialNumber).Hex(),
 		NotBefore:    c.NotBefore.UTC(),
 		NotAfter:     c.NotAfter.UTC(),
-		Key:          keyName(c.PublicKey),
+		Key:          KeyName(c.PublicKey),
 		SHA256:       hex.EncodeToString(sum[:]),
 	}
 }
@@ -59,7 +59,8 @@ func (c *Certificate) Validity() string {
 	return fmt.Sprintf("valid %s to %s", c.NotBefore.Format(time.DateOnly), c.NotAfter.Format(time.DateOnly))
 }
 
-func keyName(pub crypto.PublicKey) string {
+// KeyName is the kind of a public key in words, such as "ECDSA P-256".
+func KeyName(pub crypto.PublicKey) string {
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
 		return "ECDSA " + k.Curve.Params().Name

@@ -153,10 +153,7 @@ func (o *options) parse(text string) (signer.URI, error) {
 }
 
 func (o *options) config() kms.Config {
-	return kms.Config{LookupEnv: func(name string) (string, bool) {
-		value := o.env.Getenv(name)
-		return value, value != ""
-	}}
+	return kms.Config{LookupEnv: o.env.LookupEnv}
 }
 
 // file is the one that -o names. It is none of the files of the key.

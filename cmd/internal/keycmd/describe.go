@@ -3,9 +3,6 @@ package keycmd
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -15,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/inspect"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -97,7 +95,7 @@ func describe(key *kms.Key) (keyJSON, error) {
 	sum := sha256.Sum256(der)
 	return keyJSON{
 		URI: key.URI().String(), Place: place(key.URI()), InProcess: key.InProcess(), Note: key.Note(),
-		Type: typeOf(pub), Hashes: hashes,
+		Type: inspect.KeyName(pub), Hashes: hashes,
 		Fingerprint: hex.EncodeToString(sum[:]),
 		PublicKey:   string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
 	}, nil
@@ -119,18 +117,6 @@ func hashesOf(key *kms.Key) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-func typeOf(pub crypto.PublicKey) string {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		return "ECDSA " + k.Curve.Params().Name
-	case *rsa.PublicKey:
-		return fmt.Sprintf("RSA %d", k.N.BitLen())
-	case ed25519.PublicKey:
-		return "Ed25519"
-	}
-	return fmt.Sprintf("%T", pub)
 }
 
 // place says where the private key of a URI is.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
@@ -140,7 +141,7 @@ func (s *Server) serveReadyDetails(w http.ResponseWriter, r *http.Request) {
 		doc.Clock.Time, doc.Clock.BoundSeconds = &reading.Time, &seconds
 	}
 	doc.DaysRemaining = math.Round(doc.Window.Until.Sub(now).Hours()/24*100) / 100
-	body, err := marshal(doc)
+	body, err := cli.MarshalJSON(doc)
 	if err != nil { // times beyond the year 9999 only
 		s.refuse(w, r, http.StatusInternalServerError, "Internal Server Error")
 		return

@@ -91,7 +91,7 @@ func (c *command) run(ctx context.Context) error {
 	// could not read it.
 	structured := conf.Log.Format != config.LogText && !c.checkConfig
 	opts := serve.Options{
-		LookupEnv: c.lookupEnv,
+		LookupEnv: c.env.LookupEnv,
 		Log:       serve.NewLogger(log, serve.LogConfig{Text: conf.Log.Format == config.LogText, Level: conf.Log.Level.Level}),
 		Build:     cli.ReadBuild(),
 		CheckOnly: c.checkConfig,
@@ -166,12 +166,6 @@ func (c *command) run(ctx context.Context) error {
 type listeningJSON struct {
 	Public []string `json:"public"`          // URLs
 	Admin  string   `json:"admin,omitempty"` // URL
-}
-
-// lookupEnv is for keys that name a variable; an empty one counts as absent.
-func (c *command) lookupEnv(name string) (string, bool) {
-	v := c.env.Getenv(name)
-	return v, v != ""
 }
 
 // configuration finds the one that was chosen.

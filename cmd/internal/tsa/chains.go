@@ -1,12 +1,10 @@
 package tsa
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/authority"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/pki"
 )
 
@@ -326,7 +325,7 @@ func (t *TSA) describe() ([]byte, error) {
 			return nil, err
 		}
 	}
-	return marshal(chainsJSON{Chains: all})
+	return cli.MarshalJSON(chainsJSON{Chains: all})
 }
 
 func describeChain(status chainStatus, chain []*x509.Certificate, from, until time.Time) chainJSON {
@@ -365,14 +364,4 @@ func chainWindow(chain []*x509.Certificate) (from, until time.Time, err error) {
 		narrow(notBefore, notAfter)
 	}
 	return from, until, nil
-}
-
-// marshal writes indented JSON without escaping what only HTML would need.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	err := enc.Encode(v)
-	return b.Bytes(), err
 }

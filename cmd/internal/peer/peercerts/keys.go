@@ -31,8 +31,5 @@ func openKey(ctx context.Context, env *cli.Env, u signer.URI) (*kms.Key, error) 
 			env.Warn("%v", err)
 		}
 	}
-	return kms.Open(ctx, u, kms.Config{LookupEnv: func(name string) (string, bool) {
-		value := env.Getenv(name)
-		return value, value != ""
-	}})
+	return kms.Open(ctx, u, kms.Config{LookupEnv: env.LookupEnv})
 }

@@ -31,7 +31,7 @@ func (o *options) identity(ctx context.Context) (*kms.Key, []*x509.Certificate, 
 	if err := o.strangers(kind); err != nil {
 		return nil, nil, err
 	}
-	cfg := kms.Config{LookupEnv: o.lookupEnv}
+	cfg := kms.Config{LookupEnv: o.env.LookupEnv}
 	var u signer.URI
 	var flag string
 	var err error
@@ -184,7 +184,7 @@ func (o *options) tinkKey(cfg *kms.Config) (signer.URI, error) {
 			if name == hcvaultToken {
 				return o.tinkToken, true
 			}
-			return o.lookupEnv(name)
+			return o.env.LookupEnv(name)
 		}
 	case o.tinkTokenFile != "":
 		if u.TokenFile, err = filepath.Abs(o.tinkTokenFile); err != nil {
@@ -197,11 +197,6 @@ func (o *options) tinkKey(cfg *kms.Config) (signer.URI, error) {
 		return u, cli.Usagef("--tink-key-resource, --tink-keyset-path: %w", err)
 	}
 	return parsed, nil
-}
-
-func (o *options) lookupEnv(name string) (string, bool) {
-	value := o.env.Getenv(name)
-	return value, value != ""
 }
 
 // digest is the hash of --timestamp-signer-hash, zero if it is not given and
