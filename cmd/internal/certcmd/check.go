@@ -80,7 +80,7 @@ looked at.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return hinted(o.run(cmd, env, args[0])) },
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, env, args[0]) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.role, "role", string(pki.RoleTSA), roleHelp)

@@ -84,13 +84,5 @@ func openKey(ctx context.Context, env *cli.Env, text string, of *x509.Certificat
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, cli.Hint(err, "a URI names a key that there is; cert create makes one where none is given")
 	}
-	return key, hinted(err)
-}
-
-// hinted tells the person what a fault of a key knows about its cure.
-func hinted(err error) error {
-	if hint := fault.HintOf(err); err != nil && hint != "" {
-		return cli.Hint(err, "%s", hint)
-	}
-	return err
+	return key, err
 }

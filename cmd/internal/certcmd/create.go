@@ -120,7 +120,7 @@ A chain that is not fit for its role is not written.`,
   fencepost cert create --out tsa --key hashivault://tsa --root-key hashivault://root --intermediate-key hashivault://issuing
   fencepost cert create --out tsa --key awskms:///alias/tsa --csr --organization Example --country DE`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return hinted(o.run(cmd, env)) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd, env) },
 	}
 	var types []string
 	for _, t := range signer.KeyTypes() {

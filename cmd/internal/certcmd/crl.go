@@ -55,7 +55,7 @@ does not, FILE is an old copy, and nothing is signed.`,
 		Example: `  fencepost cert crl --list issuing.json --new --issuer chain.pem --issuer-key file:ca/intermediate-key.pem --out /srv/www/issuing.crl
   fencepost cert crl --list issuing.json --issuer chain.pem --issuer-key pkcs11:token=ca\;object=issuing --next-update 1mo --out issuing.crl --pem`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return hinted(o.run(cmd.Context(), env)) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), env) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.list, "list", "", "the `file` that remembers what this issuer has revoked (required)")

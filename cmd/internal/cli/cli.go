@@ -218,7 +218,7 @@ func (e *Env) fail(cmd *cobra.Command, err error) int {
 	if ce.Silent {
 		return int(code)
 	}
-	text, hint := err.Error(), ce.Hint
+	text, hint := err.Error(), HintOf(err)
 	if hint == "" && ce.Usage {
 		hint = fmt.Sprintf("see %q", cmd.CommandPath()+" --help")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -53,6 +54,8 @@ func TestRun(t *testing.T) {
 		{"hint", []string{"fail"}, cli.Hint(boom, "mend %s", "it"), 2, "prog: error: it broke\nprog: hint: mend it\n"},
 		{"no", []string{"fail"}, cli.Refused("nonce", boom), 1, "prog: error: it broke\n"},
 		{"no with a hint", []string{"fail"}, cli.Hint(cli.Refused("nonce", boom), "mend"), 1, "prog: error: it broke\nprog: hint: mend\n"},
+		{"what an error knows", []string{"fail"}, fmt.Errorf("open: %w", knowing{boom}), 2, "prog: error: open: it broke\nprog: hint: ask it\n"},
+		{"a hint over what an error knows", []string{"fail"}, cli.Hint(knowing{boom}, "mend"), 2, "prog: error: it broke\nprog: hint: mend\n"},
 		{"first hint wins", []string{"fail"}, cli.Hint(cli.Hint(boom, "a"), "b"), 2, "prog: error: it broke\nprog: hint: a\n"},
 		{"silent", []string{"fail"}, cli.Silently(cli.No), 1, ""},
 		{"code zero is not success", []string{"fail"}, &cli.Error{Err: boom}, 2, "prog: error: it broke\n"},
@@ -295,3 +298,8 @@ func TestReadFile(t *testing.T) {
 		t.Error("ReadFile read a directory")
 	}
 }
+
+// knowing is an error that knows what to do.
+type knowing struct{ error }
+
+func (knowing) Advice() string { return "ask it" }

@@ -89,3 +89,17 @@ func Silently(code Code) error {
 	}
 	return &Error{Code: code, Silent: true}
 }
+
+// HintOf returns what to do about err: the hint of [Hint], or else what an error
+// inside it knows, by a method Advice; "" for nothing.
+func HintOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) && e.Hint != "" {
+		return e.Hint
+	}
+	var knows interface{ Advice() string }
+	if errors.As(err, &knows) {
+		return knows.Advice()
+	}
+	return ""
+}

@@ -42,7 +42,7 @@ and Tink keysets can be told to make a key.`,
 		Example: `  fencepost key create 'file:/etc/fencepost/key.pem?passphrase-file=/run/secrets/tsa'
   fencepost key create hashivault://tsa --type p384 -o tsa.pub`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return hinted(o.create(cmd.Context(), args[0])) },
+		RunE: func(cmd *cobra.Command, args []string) error { return o.create(cmd.Context(), args[0]) },
 	}
 	var types []string
 	for _, t := range signer.KeyTypes() {
@@ -63,7 +63,7 @@ Nothing is signed unless --prove asks for it.`,
 		Example: `  fencepost key show file:key.pem --pem > tsa.pub
   fencepost key show hashivault://tsa --prove`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return hinted(o.show(cmd.Context(), args[0])) },
+		RunE: func(cmd *cobra.Command, args []string) error { return o.show(cmd.Context(), args[0]) },
 	}
 	o.flags(cmd)
 	return cmd
@@ -165,12 +165,4 @@ func (o *options) file(u signer.URI, data []byte) cli.File {
 		}
 	}
 	return f
-}
-
-// hinted tells the person what a fault of a key knows about its cure.
-func hinted(err error) error {
-	if hint := fault.HintOf(err); err != nil && hint != "" {
-		return cli.Hint(err, "%s", hint)
-	}
-	return err
 }

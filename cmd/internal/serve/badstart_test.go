@@ -2,7 +2,6 @@ package serve
 
 import (
 	"crypto/x509"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,11 +122,7 @@ func TestBadStart(t *testing.T) {
 					t.Errorf("%q does not say %q", err, want)
 				}
 			}
-			var ce *cli.Error
-			hint := ""
-			if errors.As(err, &ce) {
-				hint = ce.Hint
-			}
+			hint := cli.HintOf(err)
 			if !strings.Contains(hint, test.hint) || hint == "" && test.hint != "" {
 				t.Errorf("the hint for %q is %q, want %q in it", err, hint, test.hint)
 			}

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,11 +89,7 @@ func TestLoad(t *testing.T) {
 				}
 				return
 			}
-			var ce *cli.Error
-			hint := ""
-			if errors.As(err, &ce) {
-				hint = ce.Hint
-			}
+			hint := cli.HintOf(err)
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") || !strings.Contains(hint, test.hint) || strings.Contains(err.Error()+hint, "secret") {
 				t.Errorf("Load = %v, hint %q; want %q, hint %q", err, hint, test.want, test.hint)
 			}

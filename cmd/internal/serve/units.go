@@ -52,7 +52,7 @@ func (l *loader) open(ctx context.Context, setting string, u config.KeyURI, want
 	}
 	key, err := kms.Open(ctx, u.URI, cfg)
 	if err != nil {
-		return nil, keyError(setting, err)
+		return nil, fmt.Errorf("%s: %w", setting, err)
 	}
 	l.opened = append(l.opened, key)
 	if u.Scheme == signer.SchemeFile {
@@ -75,22 +75,12 @@ func ReportKey(log *slog.Logger, setting string) func(error) {
 	}
 }
 
-// keyError names the setting, and repeats the hint where the program shows it.
-func keyError(setting string, err error) error {
-	hint := fault.HintOf(err)
-	err = fmt.Errorf("%s: %w", setting, err)
-	if hint == "" {
-		return err
-	}
-	return cli.Hint(err, "%s", hint)
-}
-
 // prove has a key sign. ctx bounds the whole start, this one key.
 func (l *loader) prove(ctx context.Context, setting string, key *kms.Key) error {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	if err := signer.Prove(ctx, key, DigestFor(key, l.conf.TSA.Digest.Hash)); err != nil {
-		return keyError(setting, err)
+		return fmt.Errorf("%s: %w", setting, err)
 	}
 	return nil
 }

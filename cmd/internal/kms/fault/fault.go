@@ -64,6 +64,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Advice returns the first hint in e, for the programs that show it.
+func (e *Error) Advice() string { return HintOf(e) }
+
 // New returns an error of a kind; format and args are those of fmt.Errorf.
 func New(kind Kind, op, format string, args ...any) *Error {
 	return &Error{Kind: kind, Op: op, Err: fmt.Errorf(format, args...)}

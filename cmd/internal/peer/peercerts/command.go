@@ -27,7 +27,6 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/gcpca"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/inspect"
-	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -249,9 +248,6 @@ func (o *options) run(cmd *cobra.Command) error {
 	}
 	made, err := o.make(cmd.Context(), p)
 	if err != nil {
-		if hint := fault.HintOf(err); hint != "" {
-			return cli.Hint(err, "%s", hint)
-		}
 		return err
 	}
 	for _, f := range made.report.Findings {

@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
-	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/serve"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -219,17 +217,13 @@ func (o *options) files() []string {
 	return names
 }
 
-// keyError names the flag.
+// keyError names the flag, and in place of a URI the flag for a password.
 func keyError(flag string, err error) error {
-	hint := fault.HintOf(err)
-	if errors.Is(err, signer.ErrNoPassphrase) {
-		hint = "name the file with its password with --file-signer-passwd-file"
-	}
 	if flag != "" {
 		err = fmt.Errorf("%s: %w", flag, err)
 	}
-	if hint == "" || strings.Contains(err.Error(), hint) {
-		return err
+	if errors.Is(err, signer.ErrNoPassphrase) {
+		return cli.Hint(err, "name the file with its password with --file-signer-passwd-file")
 	}
-	return cli.Hint(err, "%s", hint)
+	return err
 }
