@@ -57,6 +57,8 @@ type Config struct {
 	HTTP HTTP `yaml:"http"`
 	// TSA is the timestamp authority. Required.
 	TSA *TSA `yaml:"tsa"`
+	// Audit is the record of issue. Without it there is none.
+	Audit *Audit `yaml:"audit"`
 }
 
 // TLS is the section "tls".
@@ -222,14 +224,48 @@ type Delegate struct {
 
 // Clock is the section "tsa.clock".
 type Clock struct {
-	// Source is kernel (the system clock, with the error bound that the kernel
-	// has from the time service that disciplines it; Linux) or system (the
-	// system clock, whose error the operator declares and nothing watches).
-	// Required.
+	// Source is ntp (the system clock, compared with time servers all the
+	// time), kernel (the system clock, with the error bound that the kernel has
+	// from the time service that disciplines it; Linux) or system (the system
+	// clock, whose error the operator declares and nothing watches). Required.
 	Source ClockSource `yaml:"source"`
-	// Bound is the error declared for source system, required there and not
-	// allowed elsewhere.
+	// Bound is the error declared for source system, required there. For source
+	// kernel it is added to what the kernel knows, 10ms unless given: time
+	// services differ in how honest they are to the kernel. Not for source ntp,
+	// which measures it.
 	Bound Duration `yaml:"bound"`
+	// Limit is the greatest error at which tokens are issued, if that is to be
+	// less than Accuracy.
+	Limit Duration `yaml:"limit"`
+	// Servers are the time servers of source ntp, "nts://HOST", whose answers
+	// are authenticated, or "ntp://HOST", which anybody on the way can forge;
+	// with ":PORT" if it is not 4460 or 123. At least three are needed to
+	// outvote one that is wrong.
+	Servers []TimeServer `yaml:"servers"`
+	// Agree is how many servers must agree. The default, and the least, is more
+	// than half of them.
+	Agree int `yaml:"agree"`
+	// Ask is how many of the servers are asked in each round, others each time;
+	// Agree is then of these. The default is all.
+	Ask int `yaml:"ask"`
+	// Attempts is how often a server is asked in a round before it counts as
+	// silent. The default is 2.
+	Attempts int `yaml:"attempts"`
+	// Interval is how often they are asked, at least 1s. The default is 64s.
+	Interval Duration `yaml:"interval"`
+	// Timeout is how long an answer may take. The default is 5s, and Interval
+	// if that is shorter.
+	Timeout Duration `yaml:"timeout"`
+	// MaxAge is how long an answer is believed, at least Interval. The default
+	// is 1h, and eight Intervals if that is longer.
+	MaxAge Duration `yaml:"max-age"`
+	// Drift is how wrong the hardware behind the system clock may run, in
+	// millionths: the bound grows by so much as the last answer ages. If a
+	// greater drift is measured, that counts. The default is 100.
+	Drift float64 `yaml:"drift"`
+	// CA is a PEM file of CAs that certify the nts servers. The default are
+	// those of the system.
+	CA Path `yaml:"ca"`
 }
 
 // ClockSource says where the time comes from.
@@ -239,6 +275,44 @@ type ClockSource string
 const (
 	ClockSystem ClockSource = "system"
 	ClockKernel ClockSource = "kernel"
+	ClockNTP    ClockSource = "ntp"
+)
+
+// TimeServer is a time server.
+type TimeServer struct {
+	NTS     bool   // authenticated
+	Address string // host, or host:port
+}
+
+// Audit is the section "audit": the record of each token and of each change of
+// clock, key and configuration.
+type Audit struct {
+	// Dir is the folder of the record, of this instance alone. Required.
+	Dir Path `yaml:"dir"`
+	// Segment is how long a file gets, and SegmentAge how old, before the next
+	// one is begun. 64MiB and 24h.
+	Segment    Size     `yaml:"segment"`
+	SegmentAge Duration `yaml:"segment-age"`
+	// Retention is how long a file is kept, at least as long as the record must
+	// be: two years are 17520h. The default is for ever.
+	Retention Duration `yaml:"retention"`
+	// Stamp are the timestamp authorities that stamp the record, the first that
+	// answers: URLs, or "self" for this one. "off" leaves it unstamped. The
+	// default is self.
+	Stamp []StampURL `yaml:"stamp"`
+	// StampEvery is how often that is done while there is something new, and
+	// so how much of the record could be rewritten without a trace by whoever
+	// has the folder. The default is 1h.
+	StampEvery Duration `yaml:"stamp-every"`
+}
+
+// StampURL is the URL of a timestamp authority, or StampSelf or StampOff.
+type StampURL string
+
+// The words that stand for no URL.
+const (
+	StampSelf StampURL = "self"
+	StampOff  StampURL = "off"
 )
 
 // Scheme is the protocol of a listener.

@@ -35,5 +35,8 @@ func (c *Config) Files() []string {
 	}
 	add(t.PastChains...)
 	add(t.AnnouncedChains...)
+	if t.Clock != nil {
+		add(t.Clock.CA)
+	}
 	return names
 }

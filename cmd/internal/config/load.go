@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"time"
 
@@ -155,6 +154,9 @@ func (c *Config) resolve(dir string) {
 		fix(&t.Key)
 		fix(&t.ClientCA)
 	}
+	if a := c.Audit; a != nil {
+		fix(&a.Dir)
+	}
 	for i := range c.Listen {
 		fix((*Path)(&c.Listen[i].Path))
 	}
@@ -168,6 +170,9 @@ func (c *Config) resolve(dir string) {
 			fix(&t.AnnouncedChains[i])
 		}
 		fix(&t.History)
+		if t.Clock != nil {
+			fix(&t.Clock.CA)
+		}
 		keys := []*KeyURI{&t.Key}
 		for i := range t.Standby {
 			fix(&t.Standby[i].Chain)
@@ -207,6 +212,12 @@ func (c *Config) complete() {
 	if c.HTTP.CORS == nil {
 		on := true
 		c.HTTP.CORS = &on
+	}
+	if c.Audit != nil {
+		c.Audit.complete()
+	}
+	if c.TSA != nil && c.TSA.Clock != nil {
+		c.TSA.Clock.complete()
 	}
 }
 
@@ -283,6 +294,9 @@ func (k *checker) config(c *Config) {
 	if err := CheckRequestIDHeader(c.HTTP.RequestIDHeader); err != nil {
 		k.add("http.request-id-header", "%w", err)
 	}
+	if c.Audit != nil {
+		k.audit(c.Audit)
+	}
 	if c.TSA == nil {
 		k.add("tsa", "required: there is nothing to serve")
 		return
@@ -306,18 +320,13 @@ func (k *checker) tsa(t *TSA) {
 	}
 	k.units(t)
 	switch {
-	case t.Clock == nil:
-		if !t.Key.InMemory() {
-			k.add("tsa.clock", "required: a key that others trust needs a clock that someone vouches for")
+	case t.Clock != nil:
+		k.clock(t.Clock)
+		if t.Clock.Limit > 0 && t.Accuracy > 0 && t.Clock.Limit > t.Accuracy {
+			k.add("tsa.clock.limit", "%v is more than tsa.accuracy, %v, which is the limit anyway", time.Duration(t.Clock.Limit), time.Duration(t.Accuracy))
 		}
-	case t.Clock.Source == ClockSystem && t.Clock.Bound == 0:
-		k.add("tsa.clock.bound", "required: the greatest error of the system clock")
-	case t.Clock.Source == ClockKernel && t.Clock.Bound != 0:
-		k.add("tsa.clock.bound", "the kernel states its own bound")
-	case t.Clock.Source == ClockKernel && runtime.GOOS != "linux":
-		k.add("tsa.clock.source", "the kernel of %s does not tell how good its clock is", runtime.GOOS)
-	case t.Clock.Source == "":
-		k.add("tsa.clock.source", "required: kernel or system")
+	case !t.Key.InMemory():
+		k.add("tsa.clock", "required: a key that others trust needs a clock that someone vouches for")
 	}
 	if t.Digest.Hash != 0 && strings.HasPrefix(t.Digest.String(), "SHA3") {
 		k.add("tsa.digest", "not one of sha256, sha384, sha512")

@@ -3,11 +3,13 @@ package config
 import (
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -252,9 +254,69 @@ func (i *Include) UnmarshalYAML(node *yaml.Node) error {
 		[]Include{{authority.IncludeLeaf}, {authority.IncludeChain}, {authority.IncludeRoot}}))
 }
 
-// UnmarshalYAML reads kernel or system.
+// UnmarshalYAML reads ntp, kernel or system.
 func (s *ClockSource) UnmarshalYAML(node *yaml.Node) error {
-	return decode(node, s, choice("clock", []string{"kernel", "system"}, []ClockSource{ClockKernel, ClockSystem}))
+	return decode(node, s, choice("clock", []string{"ntp", "kernel", "system"}, []ClockSource{ClockNTP, ClockKernel, ClockSystem}))
+}
+
+// UnmarshalYAML reads the URI of a time server.
+func (s *TimeServer) UnmarshalYAML(node *yaml.Node) error { return decode(node, s, ParseTimeServer) }
+
+// ParseTimeServer reads ntp://HOST[:PORT] or nts://HOST[:PORT].
+func ParseTimeServer(text string) (TimeServer, error) {
+	scheme, address, _ := strings.Cut(text, "://")
+	if scheme != "ntp" && scheme != "nts" {
+		return TimeServer{}, fmt.Errorf("%q is not a time server such as nts://time.example or ntp://192.0.2.1", text)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil { // without a port
+		host, port = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"), "1"
+	}
+	_, ipErr := netip.ParseAddr(host)
+	if host == "" || ipErr != nil && !isHostName(host) {
+		return TimeServer{}, fmt.Errorf("%q: the host is neither an IP address nor a name", text)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return TimeServer{}, fmt.Errorf("%q: the port is not a number from 1 to 65535", text)
+	}
+	return TimeServer{NTS: scheme == "nts", Address: address}, nil
+}
+
+// isHostName says whether name could be looked up in the DNS (RFC 1123, 2.1).
+func isHostName(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
+	if len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, letters) != "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// String returns the URI.
+func (s TimeServer) String() string {
+	if s.NTS {
+		return "nts://" + s.Address
+	}
+	return "ntp://" + s.Address
+}
+
+// UnmarshalYAML reads a URL, self or off.
+func (u *StampURL) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, u, func(text string) (StampURL, error) {
+		parsed, err := url.Parse(text)
+		switch {
+		case StampURL(text) == StampSelf, StampURL(text) == StampOff:
+		case err != nil, parsed.Scheme != "http" && parsed.Scheme != "https", parsed.Host == "":
+			return "", errors.New("not a URL such as https://tsa.example, nor self, nor off")
+		case parsed.User != nil:
+			return "", errors.New("a user and a password are secrets, which are not in this file")
+		}
+		return StampURL(text), nil
+	})
 }
 
 // UnmarshalYAML reads the name of a hash.

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -17,7 +18,15 @@ import (
 // The zero value is ready for use.
 type Clocks struct {
 	mu     sync.Mutex
-	guards map[config.Clock]*clock.Guard
+	guards map[string]*clock.Guard
+}
+
+// nameOf tells clocks apart.
+func nameOf(c *config.Clock) string {
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf("%+v", *c)
 }
 
 // anyBound lets every reading pass that an authority may accept: each has a
@@ -30,10 +39,7 @@ func (c *Clocks) guard(configured *config.Clock, source clock.Source) (*clock.Gu
 	if c == nil {
 		c = new(Clocks)
 	}
-	var name config.Clock
-	if configured != nil {
-		name = *configured
-	}
+	name := nameOf(configured)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if g, ok := c.guards[name]; ok {
@@ -44,7 +50,7 @@ func (c *Clocks) guard(configured *config.Clock, source clock.Source) (*clock.Gu
 		return nil, err
 	}
 	if c.guards == nil {
-		c.guards = make(map[config.Clock]*clock.Guard)
+		c.guards = make(map[string]*clock.Guard)
 	}
 	c.guards[name] = g
 	return g, nil

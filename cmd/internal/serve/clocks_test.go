@@ -34,7 +34,7 @@ func TestClocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clocks.guards[*conf.TSA.Clock] = ahead
+	clocks.guards[nameOf(conf.TSA.Clock)] = ahead
 	if err := ready(clocks); !errors.Is(err, tsp.TimeNotAvailable) || !strings.Contains(err.Error(), ": clock: set back: ") || strings.Contains(err.Error(), "no time from") {
 		t.Errorf("after a reload with a clock that was set back: %v", err)
 	}
