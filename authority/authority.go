@@ -93,7 +93,7 @@ func (a *Authority) genTime(ctx context.Context, out *tsp.Outcome) (time.Time, e
 		return time.Time{}, a.noTime(ctx, err, out)
 	}
 	out.ClockState, out.ClockBound = r.State.String(), r.Bound
-	t := cut(r.Time, a.precision)
+	t := cut(r.Time, max(a.precision, known(r)))
 	if loss := r.Time.Sub(t); r.State == clock.StateSynchronised && r.Bound+loss > a.accuracy {
 		return time.Time{}, &tsp.Rejection{
 			Info: tsp.TimeNotAvailable,
@@ -128,6 +128,19 @@ func (a *Authority) noTime(ctx context.Context, err error, out *tsp.Outcome) err
 		}
 	}
 	return r
+}
+
+// known is the finest precision that a reading has: a digit that is worth less
+// than the error of the clock says what nobody knows. Where the error is only
+// declared, it is not meant to the second.
+func known(r clock.Reading) time.Duration {
+	switch {
+	case r.Bound < time.Millisecond:
+		return time.Microsecond
+	case r.Bound < time.Second || r.State == clock.StateUnmonitored:
+		return time.Millisecond
+	}
+	return time.Second
 }
 
 // cut cuts t to a multiple of precision. With milliseconds, the fraction of

@@ -97,8 +97,10 @@ type Config struct {
 	Accuracy time.Duration
 
 	// Precision is the step of genTime: a second, a millisecond or a
-	// microsecond. Zero: a millisecond. It must be below Accuracy, and finer
-	// than the clock's error bound it says nothing.
+	// microsecond. Zero: a millisecond. It must be below Accuracy. While the
+	// clock's error bound is a millisecond or more the step is no finer than
+	// that, and while it is a measured second or more no finer than a second:
+	// a token says no more than its clock knows.
 	//
 	// The time is cut, not rounded, so that a token is never ahead of its
 	// clock. With a millisecond, genTime has three digits after the point or

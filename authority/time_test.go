@@ -59,7 +59,7 @@ func TestGenTime(t *testing.T) {
 		{time.Date(2026, 7, 1, 2, 0, 0, 0, time.FixedZone("CEST", 7200)), 0, "20260701000000Z"},
 	} {
 		cfg := config(t, pkitest.TSA(t, pkitest.Options{}))
-		cfg.Clock, cfg.Precision = clock.Fixed(test.now, time.Millisecond), test.precision
+		cfg.Clock, cfg.Precision = clock.Fixed(test.now, time.Millisecond-1), test.precision
 		cfg.Accuracy = 2 * time.Second
 		_, in := request(t, nil)
 		r, out := respond(t, newAuthority(t, cfg), in)
@@ -68,6 +68,36 @@ func TestGenTime(t *testing.T) {
 		}
 		if !out.GenTime.Equal(r.Token.UnverifiedInfo.GenTime) || out.GenTime.Location() != time.UTC {
 			t.Errorf("Outcome.GenTime = %v, the token has %v", out.GenTime, r.Token.UnverifiedInfo.GenTime)
+		}
+	}
+}
+
+// TestPrecision: no digit says more than the clock knows.
+func TestPrecision(t *testing.T) {
+	now := time.Date(2026, 12, 31, 23, 59, 58, 123_456_789, time.UTC)
+	const us, ms, s = time.Microsecond, time.Millisecond, time.Second
+	for _, test := range []struct {
+		name             string
+		bound, precision time.Duration
+		state            clock.State
+		want             string
+	}{
+		{"good enough", ms - 1, us, clock.StateSynchronised, "58.123456Z"},
+		{"a millisecond wrong", ms, us, clock.StateSynchronised, "58.123Z"},
+		{"almost a second wrong", s - 1, us, clock.StateSynchronised, "58.123Z"},
+		{"a second wrong", s, us, clock.StateSynchronised, "58Z"},
+		{"a second wrong, milliseconds wanted", s, ms, clock.StateSynchronised, "58Z"},
+		{"coarser than it could be", 0, s, clock.StateSynchronised, "58Z"},
+		{"declared", s, us, clock.StateUnmonitored, "58.123Z"},
+		{"declared, and good", us, us, clock.StateUnmonitored, "58.123456Z"},
+	} {
+		cfg := config(t, pkitest.TSA(t, pkitest.Options{}))
+		cfg.Clock = clock.NewScript(clock.Step{Reading: clock.Reading{Time: now, Bound: test.bound, State: test.state}})
+		cfg.Precision, cfg.Accuracy = test.precision, 3*s
+		_, in := request(t, nil)
+		r, _ := respond(t, newAuthority(t, cfg), in)
+		if got, _ := strings.CutPrefix(rawGenTime(t, r), "202612312359"); got != test.want {
+			t.Errorf("%s: genTime %s, want %s", test.name, got, test.want)
 		}
 	}
 }
