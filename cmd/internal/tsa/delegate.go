@@ -204,6 +204,7 @@ func (t *TSA) minted(ctx context.Context, d *Delegate, u Unit, err error, at tim
 		t.mint.err, t.mint.retry = err, now.Add(t.mint.pause)
 		t.log.LogAttrs(ctx, slog.LevelError, "stamping key not made",
 			slog.String("kind", string(kindOf(err))), slog.String("detail", err.Error()), slog.Time("retry", t.mint.retry))
+		t.event(Event{Kind: EventNotMade, Name: CAKeyName, Key: d.Key, Certificate: d.Chain[0], Err: err})
 		return
 	}
 	// Whatever is wrong with the times, the key that certifies is not used again

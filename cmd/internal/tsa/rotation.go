@@ -194,6 +194,7 @@ func (t *TSA) takeOver(g *generation, now time.Time) {
 		leaf := leafOf(g)
 		t.log.LogAttrs(context.Background(), slog.LevelInfo, "key replaced", slog.String("subject", leaf.Subject.String()),
 			slog.String("certificate", serialOf(leaf)), slog.Time("issues_until", g.ends()))
+		t.event(g.units[0].event(EventReplaced, nil))
 	}
 	t.retire(before, now)
 	t.republish(now)
@@ -211,6 +212,9 @@ func (t *TSA) announced(at time.Time) {
 	leaf := leafOf(t.next.generation)
 	t.log.LogAttrs(context.Background(), slog.LevelInfo, "chain announced", slog.String("subject", leaf.Subject.String()),
 		slog.String("certificate", serialOf(leaf)), slog.Time("takes_over", at))
+	e := t.next.generation.units[0].event(EventAnnounced, nil)
+	e.At = at
+	t.event(e)
 }
 
 func leafOf(g *generation) *x509.Certificate { return g.units[0].Authority.Chain()[0] }

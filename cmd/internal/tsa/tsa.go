@@ -56,11 +56,15 @@ type Config struct {
 	History *History
 	// Log is told of what happens to keys. Nil: nobody is.
 	Log *slog.Logger
+	// Event is called when something happens to a key, from any goroutine. It
+	// may take its time, but must not call the TSA. Nil: nobody is told.
+	Event func(Event)
 }
 
 // A TSA issues tokens. Its methods may be called from any goroutine.
 type TSA struct {
 	log     *slog.Logger
+	event   func(Event)
 	current atomic.Pointer[generation]
 	wrong   atomic.Int64  // tokens that were kept back, whether another unit then answered or not
 	wake    chan struct{} // has room for one: something happened that Run has to look at
@@ -90,7 +94,10 @@ func New(ctx context.Context, cfg Config) (*TSA, error) {
 	case (len(cfg.Units) == 0) == (cfg.Delegate == nil):
 		return nil, errors.New("tsa: there must be units, or a delegate that makes them")
 	}
-	t := &TSA{log: cfg.Log, cfg: cfg, wake: make(chan struct{}, 1)}
+	t := &TSA{log: cfg.Log, event: cfg.Event, cfg: cfg, wake: make(chan struct{}, 1)}
+	if t.event == nil {
+		t.event = func(Event) {}
+	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}

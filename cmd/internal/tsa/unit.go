@@ -39,6 +39,7 @@ type unit struct {
 	Unit
 	name     string
 	log      *slog.Logger
+	tell     func(Event)
 	poke     func()
 	failure  atomic.Pointer[failure] // nil: it works
 	failures atomic.Int64
@@ -119,6 +120,7 @@ func (u *unit) fails(err error) {
 	if u.failure.CompareAndSwap(nil, f) {
 		u.log.LogAttrs(context.Background(), slog.LevelError, "key failed",
 			slog.String("key", u.name), slog.String("kind", string(kindOf(err))), slog.String("detail", err.Error()), slog.String("hint", fault.HintOf(err)))
+		u.tell(u.event(EventFailed, err))
 		u.poke()
 	}
 }
@@ -128,6 +130,7 @@ func (u *unit) works() {
 	if f := u.failure.Swap(nil); f != nil {
 		u.log.LogAttrs(context.Background(), slog.LevelWarn, "key works again",
 			slog.String("key", u.name), slog.Duration("after", time.Since(f.since)))
+		u.tell(u.event(EventWorks, nil))
 	}
 }
 
@@ -207,7 +210,7 @@ type generation struct {
 func newGeneration(units []Unit, t *TSA) *generation {
 	g := new(generation)
 	for i, u := range units {
-		w := &unit{Unit: u, name: unitName(i), log: t.log, poke: t.poke, wrong: &t.wrong}
+		w := &unit{Unit: u, name: unitName(i), log: t.log, tell: t.event, poke: t.poke, wrong: &t.wrong}
 		w.worked.Store(time.Now().UnixNano()) // authority.New has seen it sign
 		g.units = append(g.units, w)
 		if u.External {
