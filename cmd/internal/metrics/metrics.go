@@ -9,15 +9,18 @@
 // found by index, so that counting one costs a fraction of a microsecond and
 // allocates nothing.
 //
-// Nothing here knows HTTP or keys. [Metrics.Request] and [Metrics.Exchange] are
-// callbacks, and what is only known when someone looks is asked for then, by
-// the functions of [Config].
+// Nothing here knows HTTP, keys or time servers. [Metrics.Request] and
+// [Metrics.Exchange] are callbacks, those of [Events] too, which may be made
+// before the metrics are. What is only known when someone looks is asked for
+// then, by the functions of [Config]; of a part that a server does not have
+// there are no metrics.
 package metrics
 
 import (
 	"context"
 	"crypto/x509"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +48,23 @@ type Config struct {
 	Ready func(context.Context) error
 	// Keys says how the keys are. Required.
 	Keys func() Keys
+	// Accuracy is what each token promises. Nil: that is not shown.
+	Accuracy func() time.Duration
+
+	// Events are what happened in the parts that are made before the metrics.
+	// Nil: there are none such.
+	Events *Events
+	// Monitor says how the monitor sees the clock, Audit how the record of issue
+	// is, and Traces what became of the spans. Where one is nil, or returns nil,
+	// there is no such part, and its metrics and events are absent.
+	Monitor func() *Clock
+	Audit   func() *Audit
+	Traces  func() *Traces
+	// Connections are those of each listener. Nil: they are not shown.
+	Connections func() []Connections
+	// ClientRefusals are the reasons for which clients are refused: the values
+	// of the label reason. Empty: no client is refused.
+	ClientRefusals []string
 }
 
 // Keys are the keys of an authority at one moment.
@@ -74,7 +94,9 @@ type Metrics struct {
 	c        collectorSet
 	routes   [numRoutes][numMethods][numCodes]atomic.Pointer[series]
 	refused  [tsp.SystemFailure + 2]prometheus.Counter // by failure info + 1
-	issued   []issued
+	issued   atomic.Pointer[[]issued]
+	policies sync.Mutex // held while issued is replaced
+	clients  map[string]prometheus.Counter
 	inFlight atomic.Int64
 }
 
@@ -91,6 +113,9 @@ type collectorSet struct {
 	queueFull   prometheus.Counter
 	disconnects prometheus.Counter
 	panics      prometheus.Counter
+	clients     *prometheus.CounterVec
+	reloaded    prometheus.Gauge
+	reloadTime  prometheus.Gauge
 }
 
 // latencyBuckets go from what a key in memory needs to where a client gives up,
@@ -103,9 +128,14 @@ func New(cfg Config) *Metrics {
 	for _, info := range append(tsp.FailureInfos(), tsp.NoFailureInfo) {
 		m.refused[info+1] = m.c.refusals.WithLabelValues(info.String())
 	}
-	for _, p := range cfg.Policies {
-		m.issued = append(m.issued, newIssued(m.c.tokens, p))
+	m.SetPolicies(cfg.Policies)
+	if len(cfg.ClientRefusals) > 0 {
+		m.clients = make(map[string]prometheus.Counter)
+		for _, reason := range append([]string{otherLabel}, cfg.ClientRefusals...) {
+			m.clients[reason] = m.c.clients.WithLabelValues(labelText(reason))
+		}
 	}
+	m.Reloaded(nil) // what it was started with was loaded just now
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "timestamp_authority_build_info",
 		Help: "Always 1; the labels say which program this is.",
@@ -116,6 +146,7 @@ func New(cfg Config) *Metrics {
 	m.registry.MustRegister(build,
 		m.c.requests, m.c.byAPI, m.c.latency, m.c.summary, m.c.tokens, m.c.refusals,
 		m.c.signing, m.c.queueWait, m.c.queueFull, m.c.disconnects, m.c.panics,
+		m.c.clients, m.c.reloaded, m.c.reloadTime,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "fencepost_http_requests_in_flight",
 			Help: "Requests for a timestamp that are not yet answered, waiting ones included.",
@@ -178,6 +209,18 @@ func newCollectorSet() collectorSet {
 			Name: "fencepost_panics_total",
 			Help: "Faults of this program that were caught while answering a request.",
 		}),
+		clients: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fencepost_clients_refused_total",
+			Help: "Requests that were refused because of who sent them or how many, by reason.",
+		}, []string{"reason"}),
+		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fencepost_config_last_reload_successful",
+			Help: "1 if the configuration could be loaded when that was last tried, else 0.",
+		}),
+		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fencepost_config_last_reload_success_timestamp_seconds",
+			Help: "When the configuration that is in use was loaded.",
+		}),
 	}
 }
 
@@ -197,3 +240,24 @@ func (m *Metrics) End() { m.inFlight.Add(-1) }
 
 // Panic says that a fault was caught.
 func (m *Metrics) Panic() { m.c.panics.Inc() }
+
+// ClientRefused says that a request was refused because of who sent it, or how
+// many. A reason that Config does not name is counted as other.
+func (m *Metrics) ClientRefused(reason string) {
+	c := m.clients[reason]
+	if c == nil {
+		c = m.clients[otherLabel]
+	}
+	if c != nil {
+		c.Inc()
+	}
+}
+
+// Reloaded says that the configuration was loaded again, or why it could not
+// be.
+func (m *Metrics) Reloaded(err error) {
+	m.c.reloaded.Set(truth(err == nil))
+	if err == nil {
+		m.c.reloadTime.Set(seconds(time.Now()))
+	}
+}

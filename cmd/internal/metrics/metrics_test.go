@@ -89,11 +89,17 @@ func TestRequest(t *testing.T) {
 	m.Request(metrics.RouteTimestamp, "POST", 200, 300*time.Microsecond)
 	m.Request(metrics.RouteTimestamp, "POST", 200, 2*time.Second)
 	m.Request(metrics.RouteOther, "BREW", 418, time.Millisecond)
+	for _, code := range []int{401, 403, 429} {
+		m.Request(metrics.RouteTimestamp, "POST", code, time.Millisecond)
+	}
 	wantLines(t, m,
+		`timestamp_authority_http_requests_total{code="401",method="POST",path="/api/v1/timestamp"} 1`,
+		`timestamp_authority_http_requests_total{code="403",method="POST",path="/api/v1/timestamp"} 1`,
+		`timestamp_authority_http_requests_total{code="429",method="POST",path="/api/v1/timestamp"} 1`,
 		`timestamp_authority_http_requests_total{code="200",method="POST",path="/api/v1/timestamp"} 2`,
 		`timestamp_authority_http_requests_total{code="other",method="unrecognized",path="unrecognized"} 1`,
 		`timestamp_authority_latency_by_api_bucket{method="POST",path="/api/v1/timestamp",le="0.0005"} 1`,
-		`timestamp_authority_latency_by_api_bucket{method="POST",path="/api/v1/timestamp",le="2.5"} 2`,
+		`timestamp_authority_latency_by_api_bucket{method="POST",path="/api/v1/timestamp",le="2.5"} 5`,
 		`timestamp_authority_api_latency_sum{code="200",path="/api/v1/timestamp"} 2.0003`,
 		`timestamp_authority_api_latency_summary{code="200",path="/api/v1/timestamp",quantile="0.99"} 2`,
 	)

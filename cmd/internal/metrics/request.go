@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -52,7 +53,7 @@ func (r Route) String() string {
 
 const (
 	numMethods = 5
-	numCodes   = 15
+	numCodes   = 18
 )
 
 // method returns the index of a method and its label.
@@ -102,6 +103,12 @@ func codeIndex(code int) int {
 		return 13
 	case http.StatusServiceUnavailable:
 		return 14
+	case http.StatusUnauthorized:
+		return 15
+	case http.StatusForbidden:
+		return 16
+	case http.StatusTooManyRequests:
+		return 17
 	}
 	return 0
 }
@@ -226,20 +233,43 @@ func newIssued(vec *prometheus.CounterVec, policy x509.OID) issued {
 	return i
 }
 
+// maxPolicies is how many policies have series of their own, over all reloads.
+// An authority has a handful; a configuration that is generated anew each day
+// must not add series for ever.
+const maxPolicies = 64
+
+// SetPolicies says under which policies tokens are issued from now on. Those
+// that are none any more stay: a counter does not go away.
+func (m *Metrics) SetPolicies(policies []x509.OID) {
+	m.policies.Lock()
+	defer m.policies.Unlock()
+	var all []issued
+	if known := m.issued.Load(); known != nil {
+		all = slices.Clone(*known)
+	}
+	for _, p := range policies {
+		if len(all) < maxPolicies && !slices.ContainsFunc(all, func(i issued) bool { return i.policy.Equal(p) }) {
+			all = append(all, newIssued(m.c.tokens, p))
+		}
+	}
+	m.issued.Store(&all)
+}
+
 func (m *Metrics) token(out *tsp.Outcome) {
 	index, label := hash(out.Imprint.Hash)
-	for i := range m.issued {
-		if !m.issued[i].policy.Equal(out.Policy) {
+	known := *m.issued.Load()
+	for i := range known {
+		if !known[i].policy.Equal(out.Policy) {
 			continue
 		}
-		if c := m.issued[i].hashes[index]; c != nil {
+		if c := known[i].hashes[index]; c != nil {
 			c.Inc()
 		} else {
-			m.c.tokens.WithLabelValues(label, m.issued[i].policy.String()).Inc()
+			m.c.tokens.WithLabelValues(label, known[i].policy.String()).Inc()
 		}
 		return
 	}
 	// A policy that the configuration does not name is not issued under; if it
 	// were, it would still not name a series.
-	m.c.tokens.WithLabelValues(label, "other").Inc()
+	m.c.tokens.WithLabelValues(label, otherLabel).Inc()
 }
