@@ -244,7 +244,7 @@ func loadClock(t *config.TSA, opts Options) (clock.Source, error) {
 		bound = time.Duration(t.Clock.Bound)
 	}
 	if t.Clock != nil && t.Clock.Source == config.ClockKernel {
-		source, err := timesrc.Kernel()
+		source, err := timesrc.Kernel(timesrc.KernelConfig{})
 		if err != nil {
 			return nil, fmt.Errorf("tsa.clock.source: %w", err)
 		}

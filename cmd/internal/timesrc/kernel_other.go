@@ -10,6 +10,6 @@ import (
 )
 
 // Kernel is for Linux only.
-func Kernel() (clock.Source, error) {
+func Kernel(KernelConfig) (clock.Source, error) {
 	return nil, fmt.Errorf("the kernel of %s does not tell how good its clock is", runtime.GOOS)
 }
