@@ -324,36 +324,6 @@ func TestHeaderLimit(t *testing.T) {
 	}
 }
 
-func TestConnectionLimit(t *testing.T) {
-	at, _ := start(t, func(b *bench) { b.config.Listeners[0].Connections = 2 })
-	ping := func(conn net.Conn) error {
-		if _, err := io.WriteString(conn, "GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			return err
-		}
-		_, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		return err
-	}
-	first, second, third := dial(t, at.Public[0]), dial(t, at.Public[0]), dial(t, at.Public[0])
-	for _, conn := range []net.Conn{first, second} {
-		if err := ping(conn); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := third.SetDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	if err := ping(third); err == nil {
-		t.Error("a third connection is served")
-	}
-	first.Close()
-	if err := third.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := http.ReadResponse(bufio.NewReader(third), nil); err != nil {
-		t.Errorf("the third connection is not served after the first ended: %v", err)
-	}
-}
-
 func TestLogWriter(t *testing.T) {
 	var out lockedBuffer
 	w := NewLogWriter(&out)

@@ -3,29 +3,35 @@ package serve
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/systemd"
 )
 
 // A Listener is one address that is listened on, and how patient it is.
 type Listener struct {
-	// Network is tcp or unix. "": tcp.
+	// Network is tcp, unix, or systemd for what the service manager listens on.
+	// "": tcp.
 	Network string
-	// Address is host:port, or the path of a socket. A port of 0 is any free
-	// one.
+	// Address is host:port, or the path of a socket ("@name" is an abstract one
+	// of Linux), or the name of one or more of Config.Sockets, "" for those that
+	// no other listener names. A port of 0 is any free one.
 	Address string
-	// TLS makes it https. Nil: plain http.
+	// TLS makes it https. Nil: plain http, which sockets of the service manager
+	// that are not TCP speak in any case.
 	TLS *tls.Config
 	// PingOnly answers /ping and nothing else.
 	PingOnly bool
@@ -33,9 +39,22 @@ type Listener struct {
 	// hint when this one cannot be had. "": no hint.
 	Flag string
 
-	// Connections is how many may be open; others wait to be accepted. Zero:
-	// 4096, negative: no limit.
+	// UnixMode is who may connect to a unix socket that this opens: those who
+	// may write to its file. Zero: 0660, the user and the group of this process.
+	UnixMode fs.FileMode
+
+	// Connections is how many may be open. One more takes the place of the one
+	// that has waited longest without a complete request, and where there is
+	// none, waits to be accepted. Zero: 4096, negative: no limit.
 	Connections int
+	// PerAddress is how many of them one address may have, of IPv6 a network of
+	// 64 bits; one more takes the place of another of that address or is closed.
+	// Zero: a quarter of Connections; negative: no limit. Config.Proxy exempts
+	// addresses, and unix sockets have none.
+	PerAddress int
+	// Streams is how many requests of HTTP/2 one connection may have under way.
+	// Zero: 100.
+	Streams int
 	// MaxHeader is the longest request line and header together, in bytes, to
 	// which net/http adds 4096. Zero: 64 KiB.
 	MaxHeader int
@@ -54,9 +73,12 @@ type Timeouts struct {
 }
 
 // Defaults of a [Listener]. A connection costs some 20 KB, so that all of them
-// together stay below 100 MB; honest clients send their 200 bytes at once.
+// together stay below 100 MB; honest clients send their 200 bytes at once. Fewer
+// than 100 streams are advised against (RFC 9113, 6.5.2).
 const (
 	DefaultConnections = 4096
+	DefaultStreams     = 100
+	DefaultUnixMode    = fs.FileMode(0o660)
 	DefaultMaxHeader   = 64 << 10
 	DefaultReadHeader  = 10 * time.Second
 	DefaultRead        = 30 * time.Second
@@ -66,6 +88,10 @@ const (
 
 // adminWriteTimeout leaves time for a profile of five minutes.
 const adminWriteTimeout = 6 * time.Minute
+
+// adminConnections is how many operators and their programs may be there at
+// once, all from one address if they like.
+const adminConnections = 128
 
 // or returns d, the default for zero and none for what is negative.
 func or(d, byDefault time.Duration) time.Duration {
@@ -78,19 +104,65 @@ func or(d, byDefault time.Duration) time.Duration {
 	return d
 }
 
-// open opens a listener and puts a server behind it that does not run yet.
-func (s *Server) open(ctx context.Context, l Listener, handler http.Handler) (opened, error) {
+// defaults fills in what is zero.
+func (l *Listener) defaults() {
 	if l.Network == "" {
 		l.Network = "tcp"
 	}
-	if l.Network == "unix" {
+	if l.UnixMode == 0 {
+		l.UnixMode = DefaultUnixMode
+	}
+	if l.Connections == 0 {
+		l.Connections = DefaultConnections
+	}
+	if l.Streams == 0 {
+		l.Streams = DefaultStreams
+	}
+	if l.MaxHeader == 0 {
+		l.MaxHeader = DefaultMaxHeader
+	}
+}
+
+// open opens a listener and puts a server behind it that does not run yet. There
+// can be several of the service manager's.
+func (s *Server) open(ctx context.Context, l Listener, handler http.Handler) ([]opened, error) {
+	l.defaults()
+	if l.Network == networkSystemd {
+		sockets, err := s.inherited(l.Address)
+		if err != nil {
+			return nil, err
+		}
+		var all []opened
+		for _, socket := range sockets {
+			one := l
+			if one.Network = socket.Addr().Network(); one.Network == "unix" {
+				one.TLS = nil
+			}
+			all = append(all, s.serveOn(socket.Listener, one, handler))
+		}
+		return all, nil
+	}
+	if l.Network == "unix" && !abstract(l.Address) {
 		removeStale(l.Address)
 	}
 	lc := net.ListenConfig{KeepAlive: l.Timeouts.KeepAlive}
 	ln, err := lc.Listen(ctx, l.Network, l.Address)
 	if err != nil {
-		return opened{}, listenError(l, err)
+		return nil, listenError(l, err)
 	}
+	if l.Network == "unix" && !abstract(l.Address) {
+		if err := os.Chmod(l.Address, l.UnixMode.Perm()); err != nil {
+			return nil, errors.Join(fmt.Errorf("listen on %s: %w", l.Address, err), ln.Close())
+		}
+	}
+	return []opened{s.serveOn(ln, l, handler)}, nil
+}
+
+// abstract says that a unix socket is a name and no file.
+func abstract(address string) bool { return strings.HasPrefix(address, "@") && runtime.GOOS == "linux" }
+
+// serveOn puts a server behind a listener that is open.
+func (s *Server) serveOn(ln net.Listener, l Listener, handler http.Handler) opened {
 	o := opened{tls: l.TLS != nil}
 	scheme := "http://"
 	switch {
@@ -100,28 +172,90 @@ func (s *Server) open(ctx context.Context, l Listener, handler http.Handler) (op
 		scheme = "https://"
 	}
 	o.url = scheme + ln.Addr().String()
-	if l.Connections == 0 {
-		l.Connections = DefaultConnections
-	}
-	if l.Connections > 0 {
-		ln = netutil.LimitListener(ln, l.Connections)
-	}
-	o.listener = ln
-	if l.MaxHeader == 0 {
-		l.MaxHeader = DefaultMaxHeader
-	}
+	o.listener = newConnections(ln, l)
+	o.listener.url, o.listener.log, o.listener.exempt = o.url, s.log, s.cfg.Proxy
+	write := or(l.Timeouts.Write, DefaultWrite)
 	o.server = &http.Server{
-		Handler:           handler,
+		Handler:           s.lastAnswers(handler),
 		TLSConfig:         l.TLS,
 		ReadHeaderTimeout: or(l.Timeouts.ReadHeader, DefaultReadHeader),
 		ReadTimeout:       or(l.Timeouts.Read, DefaultRead),
-		WriteTimeout:      or(l.Timeouts.Write, DefaultWrite),
+		WriteTimeout:      write,
 		IdleTimeout:       or(l.Timeouts.Idle, DefaultIdle),
 		MaxHeaderBytes:    l.MaxHeader,
+		// net/http sees to the rest: streams that are reset early, CONTINUATION
+		// frames without end, control frames whose answers nobody takes.
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: l.Streams, WriteByteTimeout: write},
 		// What net/http has to say is about what clients do wrong.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return o, nil
+	o.listener.watch(o.server)
+	s.listeners.add(o.listener)
+	return o
+}
+
+// lastAnswers has clients go elsewhere once the server is about to stop: with
+// its next answer, a connection ends.
+func (s *Server) lastAnswers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.stopping.Load() {
+			w.Header()["Connection"] = connectionClose
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var connectionClose = []string{"close"}
+
+// openListeners are those of a server, for its metrics.
+type openListeners struct {
+	mu  sync.Mutex
+	all []*connections
+}
+
+func (o *openListeners) add(l *connections) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all = append(o.all, l)
+}
+
+// Connections returns what became of the connections of each listener, in the
+// order in which they were opened: none before Run has opened them.
+func (s *Server) Connections() []ListenerStats {
+	s.listeners.mu.Lock()
+	all := slices.Clone(s.listeners.all)
+	s.listeners.mu.Unlock()
+	stats := make([]ListenerStats, len(all))
+	for i, l := range all {
+		stats[i] = l.snapshot()
+	}
+	return stats
+}
+
+// networkSystemd is the network of listeners that the service manager opened.
+const networkSystemd = "systemd"
+
+// inherited returns the sockets that a listener means by their name.
+func (s *Server) inherited(name string) ([]systemd.Socket, error) {
+	var found []systemd.Socket
+	var names []string
+	for _, socket := range s.cfg.Sockets {
+		names = append(names, socket.Name)
+		named := slices.ContainsFunc(s.cfg.Listeners, func(l Listener) bool {
+			return l.Network == networkSystemd && l.Address == socket.Name
+		})
+		if socket.Name == name || name == "" && !named {
+			found = append(found, socket)
+		}
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	err := fmt.Errorf("listen on systemd:%s: systemd has passed no such socket", name)
+	if len(names) > 0 {
+		return nil, cli.Hint(err, "there are %s", strings.Join(names, ", "))
+	}
+	return nil, cli.Hint(err, "it has passed none: start the service by its .socket unit, or choose another address")
 }
 
 // listenError says what can be done when an address cannot be had.
@@ -170,42 +304,4 @@ func removeStale(path string) {
 	} else if errors.Is(err, syscall.ECONNREFUSED) {
 		os.Remove(path)
 	}
-}
-
-// TLSFiles names the identity of an https listener.
-type TLSFiles struct {
-	Certificate, Key string // PEM files, required
-	ClientCA         string // PEM file; "": clients need no certificate
-}
-
-// LoadTLS reads the identity of an https listener: TLS 1.2 and 1.3, with the
-// key exchanges that Go prefers, the post-quantum one first, and of TLS 1.2
-// only suites with forward secrecy and authenticated encryption.
-func LoadTLS(f TLSFiles) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(f.Certificate, f.Key)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	cfg := &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-		},
-		NextProtos: []string{"h2", "http/1.1"},
-	}
-	if f.ClientCA != "" {
-		data, err := os.ReadFile(f.ClientCA)
-		if err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-		cfg.ClientCAs = x509.NewCertPool()
-		if !cfg.ClientCAs.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("tls: %s holds no certificate", f.ClientCA)
-		}
-		cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return cfg, nil
 }

@@ -23,8 +23,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +33,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/systemd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
@@ -43,6 +44,18 @@ type Config struct {
 	Listeners []Listener
 	// Admin is the administrative listener. Nil: none.
 	Admin *Listener
+	// Sockets are those that the service manager has opened, for listeners of
+	// the network systemd. Run closes them.
+	Sockets []systemd.Socket
+	// Proxy says that an address is that of a proxy, which has more connections
+	// than a client. Nil: none is.
+	Proxy func(netip.Addr) bool
+	// Notify is told when the server is ready, reloads, and stops. Nil: nobody
+	// is.
+	Notify *systemd.Notifier
+	// Watchdog is how often Notify is to be told that the server answers. Zero:
+	// never.
+	Watchdog time.Duration
 	// TSA is the timestamp authority. Required. Run closes it when it ends,
 	// with an error too.
 	TSA *tsa.TSA
@@ -66,7 +79,11 @@ type Config struct {
 	// CORS says whether pages of other origins may ask.
 	CORS CORS
 
-	// ShutdownTimeout is how long requests may take to end. Zero: 15 s.
+	// DrainDelay is how long a server that is told to stop says that it is not
+	// ready, and answers all the same, before it stops to listen: until those who
+	// distribute the load have noticed. Zero: not at all.
+	DrainDelay time.Duration
+	// ShutdownTimeout is how long requests may take to end after that. Zero: 15 s.
 	ShutdownTimeout time.Duration
 	// Files are those from which all this was loaded.
 	Files  []string
@@ -107,6 +124,7 @@ type Server struct {
 	documents documents
 	chains    atomic.Pointer[chainDocuments]
 	policies  policyNames
+	listeners openListeners
 }
 
 // New checks cfg and makes a server of it, without opening anything.
@@ -181,6 +199,7 @@ func (s *Server) Run(ctx context.Context) error {
 		for _, o := range open {
 			o.listener.Close()
 		}
+		s.closeSockets()
 		s.closeKeys(ctx)
 	}
 	var addresses Addresses
@@ -195,25 +214,27 @@ func (s *Server) Run(ctx context.Context) error {
 		if l.PingOnly {
 			handler = s.pingOnly()
 		}
-		o, err := s.open(ctx, l, handler)
+		opened, err := s.open(ctx, l, handler)
 		if err != nil {
 			closeAll()
 			return err
 		}
-		open = append(open, o)
-		addresses.Public = append(addresses.Public, o.url)
+		for _, o := range opened {
+			addresses.Public = append(addresses.Public, o.url)
+		}
+		open = append(open, opened...)
 	}
 	if s.cfg.Admin != nil {
-		o, err := s.open(ctx, *s.cfg.Admin, s.Admin())
+		opened, err := s.openAdmin(ctx, *s.cfg.Admin)
 		if err != nil {
 			closeAll()
 			return err
 		}
-		// The answer to a long profile takes as long as the profile.
-		o.server.WriteTimeout = adminWriteTimeout
-		open = append(open, o)
-		addresses.Admin = o.url
+		addresses.Admin = opened[0].url
+		open = append(open, opened...)
 	}
+	s.closeSockets() // that nobody serves
+	s.countDescriptors(ctx, open)
 
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, o := range open {
@@ -221,6 +242,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		<-groupCtx.Done()
+		s.drain(ctx)
 		return s.shutdown(open)
 	})
 	group.Go(func() error { return s.cfg.TSA.Run(groupCtx) })
@@ -234,7 +256,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.cfg.Listening != nil {
 		s.cfg.Listening(addresses)
 	}
+	endWatchdog := s.started(ctx, addresses)
 	err := group.Wait()
+	endWatchdog()
 	s.closeKeys(ctx)
 	s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopped")
 	return err
@@ -249,7 +273,6 @@ func (s *Server) closeKeys(ctx context.Context) {
 // shutdown ends all servers: no new connection, and the time agreed for what
 // is under way.
 func (s *Server) shutdown(open []opened) error {
-	s.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.ShutdownTimeout)
 	defer cancel()
 	var group errgroup.Group
@@ -268,7 +291,7 @@ func (s *Server) shutdown(open []opened) error {
 
 // opened is a listener with the server behind it.
 type opened struct {
-	listener net.Listener
+	listener *connections
 	server   *http.Server
 	tls      bool
 	url      string

@@ -113,7 +113,9 @@ func (s *Server) reload(ctx context.Context, identities []*tlsIdentity) {
 			}
 			s.log.LogAttrs(ctx, slog.LevelInfo, "files changed, loading them")
 		}
+		s.said(ctx, s.cfg.Notify.Reloading())
 		next, at, err := s.reloadOnce(ctx, identities)
+		s.reloaded(ctx, err)
 		w.tried(&next, err, time.Now())
 		if err != nil {
 			s.log.LogAttrs(ctx, slog.LevelError, "reload failed, all stays as it was", slog.String("detail", err.Error()))
