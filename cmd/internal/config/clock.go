@@ -14,11 +14,8 @@ const (
 	// maxMaxAge is a day: in it each server must have been asked (CA/Browser
 	// Forum, Code Signing Baseline Requirements, 6.8).
 	maxMaxAge = 24 * time.Hour
-	// defaultDrift is that of the worst crystals that are sold for clocks, and
-	// several times that of most.
-	defaultDrift = 100
 	// maxDrift is more than any clock has; a virtual machine may come near.
-	maxDrift = 10000
+	maxDrift = 1000
 
 	// maxServers is far more than are of any use: each is asked in each round.
 	maxServers = 32
@@ -44,9 +41,6 @@ func (c *Clock) complete() {
 	}
 	if c.Attempts == 0 {
 		c.Attempts = defaultAttempts
-	}
-	if c.Drift == 0 {
-		c.Drift = defaultDrift
 	}
 }
 
@@ -126,7 +120,7 @@ func (k *checker) servers(c *Clock) {
 	case maxAge < interval || maxAge > maxMaxAge:
 		add("max-age", "%v is not between tsa.clock.interval, %v, and %v", maxAge, interval, maxMaxAge)
 	}
-	if !(c.Drift > 0 && c.Drift <= maxDrift) { // nor not a number
+	if !(c.Drift >= 0 && c.Drift <= maxDrift) { // nor not a number
 		add("drift", "%v is not between 0 and %v millionths", c.Drift, maxDrift)
 	}
 }

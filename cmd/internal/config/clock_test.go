@@ -21,7 +21,7 @@ func TestClockDefaults(t *testing.T) {
 		t.Errorf("servers = %v", got.Servers)
 	}
 	if time.Duration(got.Interval) != 64*time.Second || time.Duration(got.Timeout) != 5*time.Second || time.Duration(got.MaxAge) != time.Hour ||
-		got.Drift != 100 || got.Attempts != 2 || got.Agree != 0 || got.CA != "/etc/ca.pem" {
+		got.Drift != 0 || got.Attempts != 2 || got.Agree != 0 || got.CA != "/etc/ca.pem" {
 		t.Errorf("clock = %+v", *got)
 	}
 	if a := c.Audit; a.Dir != "/etc/audit" || a.Segment != 64<<20 || time.Duration(a.SegmentAge) != 24*time.Hour || len(a.Stamp) != 1 || a.Stamp[0] != config.StampSelf {
@@ -100,6 +100,47 @@ func TestAuditRefused(t *testing.T) {
 			}
 			if err != nil && strings.Contains(err.Error(), "u:p") {
 				t.Errorf("%v repeats the password", err)
+			}
+		})
+	}
+}
+
+func TestClientsAndTraces(t *testing.T) {
+	const digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	const tsa = "tsa: {key: 'memory:p256', policy: 1.2.3}\n"
+	c, err := config.Parse("f", []byte(tsa+"tls: {certificate: c, key: k, client-ca: a}\ntraces: {endpoint: 'http://127.0.0.1:4318', headers: h}\n"+
+		"clients: {anonymous: refused, rate: 300/m, burst: 7, quota: 1000/24h, trusted-proxies: [unix, 10.0.0.0/8], proxy-header: forwarded, addresses: 10,\n"+
+		" named: [{name: ci, tokens: ["+digest+"], certificates: ['dns:ci.example'], rate: 9/s}]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Clients.Access()
+	if a.Default.Rate != 5 || a.Default.Burst != 7 || a.Default.Quota != 1000 || a.Default.Per != 24*time.Hour || len(a.TrustedProxies) != 2 ||
+		a.Header.String() != "Forwarded" || a.MaxAddresses != 10 || len(a.Clients) != 1 || a.Clients[0].Tokens[0].String() != digest || a.Clients[0].Limit.Rate != 9 {
+		t.Errorf("clients: %+v", a)
+	}
+	if c.Traces.Part() != 0.01 || c.Traces.Headers != "h" {
+		t.Errorf("traces: %+v", *c.Traces)
+	}
+	for _, test := range []struct{ name, text, want string }{
+		{"rate without its unit", "clients: {rate: 20}\n", "f:2: "},
+		{"quota", "clients: {quota: 20}\n", "f:2: "},
+		{"policy", "clients: {anonymous: maybe}\n", "f:2: "},
+		{"everybody is a proxy", "clients: {trusted-proxies: [0.0.0.0/0]}\n", "f:2: "},
+		{"header", "clients: {proxy-header: X-Real-IP}\n", "f:2: "},
+		{"a token for its digest", "clients: {named: [{name: ci, tokens: [sesame]}]}\n", "f:2: "},
+		{"no credential", "clients: {named: [{name: ci}]}\n", "f:2: clients: "},
+		{"unknown key", "clients:\n  named:\n  - {nmae: ci}\n", `f:4: unknown key "nmae"`},
+		{"certificates without a CA", "clients: {named: [{name: ci, certificates: ['cn:ci']}]}\n", `f:2: clients.named: "ci" is known by its certificate`},
+		{"no collector", "traces: {}\n", "f:2: traces.endpoint: required"},
+		{"no URL", "traces: {endpoint: 'localhost:4318'}\n", "f:2: traces.endpoint: not a URL"},
+		{"a password", "traces: {endpoint: 'http://u:sesame@localhost:4318'}\n", "f:2: traces.endpoint: a user and a password"},
+		{"more than all", "traces: {endpoint: 'http://localhost', sample: 2}\n", "f:2: traces.sample: 2 is not between"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := config.Parse("f", []byte(tsa+test.text))
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "sesame@") {
+				t.Errorf("%s\n got %v\nwant %s", test.text, err, test.want)
 			}
 		})
 	}

@@ -24,6 +24,7 @@ package config
 import (
 	"crypto"
 	"crypto/x509"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 
@@ -35,10 +36,14 @@ import (
 // Config is the whole file.
 type Config struct {
 	// Listen is where the public interfaces answer: "127.0.0.1:3000",
-	// "http://[::1]:3000", "https://192.0.2.1:443" or "unix:/run/fencepost.sock".
+	// "http://[::1]:3000", "https://192.0.2.1:443", "unix:/run/fencepost.sock", or
+	// "systemd:NAME" for what the service manager listens on.
 	// Without a scheme it is https if there is a tls section, else http. The
 	// default is 127.0.0.1:3000; all interfaces are 0.0.0.0 or [::], spelt out.
 	Listen []Address `yaml:"listen"`
+	// UnixMode is who may connect to unix sockets, as an octal mode. The default
+	// is 0660: the user and the group of the program.
+	UnixMode UnixMode `yaml:"unix-mode"`
 	// Admin is where metrics, profiles and the details of readiness are found.
 	// They are for operators: whoever reaches it can learn what the program
 	// does and slow it down. The default is 127.0.0.1:2112; "off" is nowhere.
@@ -59,6 +64,11 @@ type Config struct {
 	TSA *TSA `yaml:"tsa"`
 	// Audit is the record of issue. Without it there is none.
 	Audit *Audit `yaml:"audit"`
+	// Clients says who may ask, and how much. Without it anybody may, as much as
+	// the server can do.
+	Clients *Clients `yaml:"clients"`
+	// Traces is where OpenTelemetry spans are sent. Without it there are none.
+	Traces *Traces `yaml:"traces"`
 }
 
 // TLS is the section "tls".
@@ -67,10 +77,16 @@ type TLS struct {
 	Certificate Path `yaml:"certificate"`
 	// Key is its private key, a PEM file. Required.
 	Key Path `yaml:"key"`
-	// ClientCA is a PEM file of CAs. With it, only clients with a certificate
-	// of one of them are served.
+	// ClientCA is a PEM file of CAs that certify clients.
 	ClientCA Path `yaml:"client-ca"`
+	// ClientAuth is required (only clients with a certificate of one of these
+	// CAs are served) or optional (those with one may have a name, see clients;
+	// the others are anonymous). The default is required.
+	ClientAuth ClientAuth `yaml:"client-auth"`
 }
+
+// ClientAuth says whether clients must have a certificate.
+type ClientAuth struct{ Optional bool }
 
 // Log is the section "log".
 type Log struct {
@@ -91,9 +107,15 @@ type Limits struct {
 	Concurrency int `yaml:"concurrency"`
 	// Queue is how many more may wait; others are answered 503. 1024.
 	Queue int `yaml:"queue"`
-	// Connections is how many may be open on each listener; others wait to be
-	// accepted. 4096.
+	// Connections is how many may be open on each listener; one more takes the
+	// place of the one that has waited longest without a complete request. 4096.
 	Connections int `yaml:"connections"`
+	// ConnectionsPerAddress is how many of them one address may have, of IPv6 a
+	// /64. A quarter of Connections; clients.trusted-proxies may have all.
+	ConnectionsPerAddress int `yaml:"connections-per-address"`
+	// Streams is how many requests of HTTP/2 one connection may have under way.
+	// 100.
+	Streams int `yaml:"streams"`
 	// ReadHeaderTimeout ends a connection whose request header does not
 	// arrive. 10s.
 	ReadHeaderTimeout Duration `yaml:"read-header-timeout"`
@@ -113,6 +135,9 @@ type Limits struct {
 	// SignAttempts is how often it is asked for one, when it cannot be reached.
 	// 3.
 	SignAttempts int `yaml:"sign-attempts"`
+	// DrainDelay is how long the program goes on answering, and is not ready,
+	// after it was told to stop: until load balancers have noticed. 0s.
+	DrainDelay Duration `yaml:"drain-delay"`
 	// ShutdownTimeout is how long requests may take to end when the program is
 	// told to stop. 15s.
 	ShutdownTimeout Duration `yaml:"shutdown-timeout"`
@@ -325,6 +350,9 @@ const (
 	SchemeHTTPS   Scheme = "https"
 	SchemeUnix    Scheme = "unix"
 )
+
+// UnixMode is the mode of a socket; zero is the default.
+type UnixMode fs.FileMode
 
 // Address is one listener: Host and Port, or the Path of a socket.
 type Address struct {

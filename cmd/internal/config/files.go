@@ -17,6 +17,9 @@ func (c *Config) Files() []string {
 	if t := c.TLS; t != nil {
 		add(t.Certificate, t.Key, t.ClientCA)
 	}
+	if t := c.Traces; t != nil {
+		add(t.Headers)
+	}
 	t := c.TSA
 	if t == nil {
 		return names

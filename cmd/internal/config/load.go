@@ -157,6 +157,9 @@ func (c *Config) resolve(dir string) {
 	if a := c.Audit; a != nil {
 		fix(&a.Dir)
 	}
+	if t := c.Traces; t != nil {
+		fix(&t.Headers)
+	}
 	for i := range c.Listen {
 		fix((*Path)(&c.Listen[i].Path))
 	}
@@ -275,6 +278,9 @@ func (k *checker) config(c *Config) {
 		seen[a] = true
 	}
 	if t := c.TLS; t != nil {
+		if t.ClientAuth.Optional && t.ClientCA == "" {
+			k.add("tls.client-auth", "is for tls.client-ca, and there is none")
+		}
 		if t.Certificate == "" {
 			k.add("tls.certificate", "required")
 		}
@@ -286,6 +292,7 @@ func (k *checker) config(c *Config) {
 		key string
 		n   int
 	}{{"concurrency", c.Limits.Concurrency}, {"queue", c.Limits.Queue}, {"connections", c.Limits.Connections},
+		{"connections-per-address", c.Limits.ConnectionsPerAddress}, {"streams", c.Limits.Streams},
 		{"sign-concurrency", c.Limits.SignConcurrency}, {"sign-attempts", c.Limits.SignAttempts}} {
 		if limit.n < 0 {
 			k.add("limits."+limit.key, "%d is negative", limit.n)
@@ -296,6 +303,12 @@ func (k *checker) config(c *Config) {
 	}
 	if c.Audit != nil {
 		k.audit(c.Audit)
+	}
+	if c.Clients != nil {
+		k.clients(c)
+	}
+	if c.Traces != nil {
+		k.traces(c.Traces)
 	}
 	if c.TSA == nil {
 		k.add("tsa", "required: there is nothing to serve")

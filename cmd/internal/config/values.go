@@ -231,6 +231,22 @@ func choice[T any](what string, words []string, values []T) func(string) (T, err
 	}
 }
 
+// UnmarshalYAML reads required or optional.
+func (a *ClientAuth) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, a, choice("kind of client authentication", []string{"required", "optional"}, []ClientAuth{{}, {Optional: true}}))
+}
+
+// UnmarshalYAML reads an octal mode.
+func (m *UnixMode) UnmarshalYAML(node *yaml.Node) error {
+	return decode(node, m, func(text string) (UnixMode, error) {
+		v, err := strconv.ParseUint(strings.TrimPrefix(text, "0o"), 8, 9)
+		if err != nil || v == 0 {
+			return 0, fmt.Errorf("%q is not an octal mode such as 0660", text)
+		}
+		return UnixMode(v), nil
+	})
+}
+
 // UnmarshalYAML reads json or text.
 func (f *LogFormat) UnmarshalYAML(node *yaml.Node) error {
 	return decode(node, f, choice("log format", []string{"json", "text"}, []LogFormat{LogJSON, LogText}))
