@@ -43,11 +43,14 @@ const (
 	maxSalt = 1024
 )
 
-// What encryptPKCS8 uses: OWASP's count, the salt length that NIST SP 800-132
-// asks for.
+// approvedSaltSize is the shortest salt of an approved derivation (NIST SP
+// 800-132, 5.1), in octets. OpenSSL before 3.2 writes 8.
+const approvedSaltSize = 16
+
+// What encryptPKCS8 uses: OWASP's count and the approved salt.
 const (
 	writeIterations = 600_000
-	writeSaltSize   = 16
+	writeSaltSize   = approvedSaltSize
 )
 
 var (
@@ -166,6 +169,9 @@ func readScheme(oid asn1.ObjectIdentifier, params cryptobyte.String) (blockCiphe
 	case oid.Equal(oidAES256CBC):
 		c = aes256
 	case oid.Equal(oidDESEDE3CBC):
+		if err := approved("triple DES"); err != nil {
+			return c, nil, err
+		}
 		c = desEDE3
 	default:
 		return c, nil, fmt.Errorf("unknown cipher %s; want AES-CBC or DES-EDE3-CBC", oidName(oid))
@@ -228,6 +234,9 @@ func readPBKDF2(seq cryptobyte.String, keySize int) (func(passphrase []byte) ([]
 	var h func() hash.Hash
 	switch {
 	case prf.Equal(oidHMACWithSHA1):
+		if err := approved("a key derived by HMAC with SHA-1"); err != nil {
+			return nil, err
+		}
 		h = sha1.New
 	case prf.Equal(oidHMACWithSHA224):
 		h = sha256.New224
@@ -239,6 +248,11 @@ func readPBKDF2(seq cryptobyte.String, keySize int) (func(passphrase []byte) ([]
 		h = sha512.New
 	default:
 		return nil, fmt.Errorf("PBKDF2: unknown prf %s; want HMAC with SHA-1 or SHA-2", oidName(prf))
+	}
+	if len(salt) < approvedSaltSize {
+		if err := approved(fmt.Sprintf("a key derived with a salt of %d octets", len(salt))); err != nil {
+			return nil, err
+		}
 	}
 	return func(passphrase []byte) ([]byte, error) {
 		return pbkdf2.Key(h, string(passphrase), salt, int(iterations), keySize)
@@ -273,6 +287,9 @@ func readScrypt(seq cryptobyte.String, keySize int) (func(passphrase []byte) ([]
 	}
 	cost := scryptCost{n, r, p}
 	if err := cost.check(); err != nil {
+		return nil, err
+	}
+	if err := approved("a key derived by scrypt"); err != nil {
 		return nil, err
 	}
 	return func(passphrase []byte) ([]byte, error) {

@@ -45,6 +45,9 @@ func decryptRFC1423(b *pem.Block, cfg Config) ([]byte, error) {
 	if len(b.Bytes) == 0 || len(b.Bytes)%c.ivSize != 0 {
 		return nil, fmt.Errorf("PEM encryption: %d bytes; want a multiple of %d", len(b.Bytes), c.ivSize)
 	}
+	if err := approved("a key derived by MD5 (RFC 1423)"); err != nil {
+		return nil, err
+	}
 	passphrase, err := cfg.passphrase()
 	if err != nil {
 		return nil, err

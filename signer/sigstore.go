@@ -66,6 +66,9 @@ func decryptSigstore(data []byte, cfg Config) ([]byte, error) {
 	if err := cost.check(); err != nil {
 		return nil, fmt.Errorf("sigstore key: %w", err)
 	}
+	if err := approved("a NaCl secret box under scrypt"); err != nil {
+		return nil, fmt.Errorf("sigstore key: %w", err)
+	}
 	passphrase, err := cfg.passphrase()
 	if err != nil {
 		return nil, err

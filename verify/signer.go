@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"crypto"
+	"crypto/fips140"
 	"crypto/sha256"
 	"crypto/x509"
 
@@ -41,6 +42,8 @@ func (p *Policy) findSigner(t *tsp.Token, a *signedAttributes, w *work) (*signer
 		return nil, fail(ReasonSigningCertificate, "neither signingCertificate nor signingCertificateV2 is among the signed attributes")
 	case a.v2 == nil && !p.AllowLegacyESSCertIDv1:
 		return nil, fail(ReasonSigningCertificate, "the signer's certificate is named by its SHA-1 hash only, which needs the legacy policy")
+	case a.v2 == nil && fips140.Enforced():
+		return nil, fail(ReasonSigningCertificate, "the signer's certificate is named by its SHA-1 hash only, which this program must not rely on with fips140=only")
 	case a.v2 == nil:
 		ids = a.v1
 	case !oid.Strong(ids[0].Hash):
