@@ -24,6 +24,9 @@ const hashLen = 43
 // String returns the hash as it is in the file: base64url without padding.
 func (h Hash) String() string { return string(appendHash(nil, &h)) }
 
+// MarshalText returns what String does.
+func (h Hash) MarshalText() ([]byte, error) { return appendHash(nil, &h), nil }
+
 // ParseHash reads what String returns.
 func ParseHash(s string) (Hash, error) {
 	h, err := parseHash([]byte(s))

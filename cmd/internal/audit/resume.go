@@ -152,12 +152,13 @@ func (w *writer) continueWith(last segment, found *finding, notes []*Recovered) 
 	}
 	w.began, w.earliest, w.latest, w.stamped = found.began, found.earliest, found.latest, found.stamped
 	if found.damage != nil {
-		// It is evidence, and stays as it is.
-		return w.create(now, append(notes, &Recovered{
+		// It is evidence, and stays as it is. The note about it comes first, where
+		// readers look for it.
+		return w.create(now, append([]*Recovered{{
 			Reason: RecoveredDamaged, Name: last.name, Seq: found.good.n,
 			Offset: uint64(found.damage.Offset), Bytes: uint64(found.size - found.damage.Offset),
 			Detail: fmt.Sprintf("line %d: %v", found.damage.Line, found.damage.why()),
-		}))
+		}}, notes...))
 	}
 	if found.torn() {
 		note, err := w.cutOff(last, found)

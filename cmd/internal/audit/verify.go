@@ -1,0 +1,345 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"time"
+)
+
+const (
+	// DefaultMaxProblems is enough to see what kind of thing happened.
+	DefaultMaxProblems = 100
+	// serialWindow is how many tokens at least are compared for their serial
+	// numbers, the latest: with 158 random bits, one that occurs twice is due to
+	// a broken source of randomness, and then it shows soon.
+	serialWindow = 1 << 18
+	// hashWindow is how many records' hashes are held, to compare timestamps
+	// with. They come soon after the record; for one that does not, the files
+	// are read again.
+	hashWindow = 1 << 16
+	// maxLookups bounds how often they are, in a log that somebody made to be
+	// slow to verify.
+	maxLookups = 1000
+)
+
+// VerifyOptions says what else to check.
+type VerifyOptions struct {
+	// Contains are hashes that the auditor has from elsewhere, such as an earlier
+	// Report.Head. Each must be in the log: one that is not was cut off.
+	Contains []Hash
+	// CheckStamp verifies the DER of a TimeStampToken over a SHA-256 digest and
+	// returns its time. Nil: timestamps are only compared with the records that
+	// they say they are over.
+	CheckStamp func(ctx context.Context, digest, token []byte) (time.Time, error)
+	// MaxProblems bounds the lists of the report. 0 means DefaultMaxProblems.
+	MaxProblems int
+}
+
+// Verify checks the log in a folder from its first record to its last: that
+// every line is a record, follows the one before, and nothing is missing. The
+// error says that it could not be read, and wraps fs.ErrNotExist if there is no
+// log; whether the log is in order is for Report.OK to say. The report is good
+// for what was read, even then.
+//
+// It holds a few tens of megabytes in memory, however long the log is.
+func Verify(ctx context.Context, dir string, opts VerifyOptions) (*Report, error) {
+	d, err := newFolder(dir)
+	if err != nil {
+		return &Report{}, fmt.Errorf("audit: %w", err)
+	}
+	defer d.Close()
+	return verify(ctx, d, opts)
+}
+
+// A verifier goes through a log once.
+type verifier struct {
+	Report
+	opts    VerifyOptions
+	visit   *visit
+	file    fileState
+	end     link // of the records so far
+	sealed  bool // the file before ended with a seal
+	gaps    []gap
+	wanted  map[Hash]bool // of Contains, not seen yet
+	hashes  []remembered  // of the latest records, by number modulo hashWindow
+	lookups int
+	waiting time.Time // of the first record that no timestamp covers
+	seed    maphash.Seed
+	serials [2]map[uint64]uint64
+}
+
+// fileState is about the current file.
+type fileState struct {
+	segment
+	lines  uint64 // that are records
+	sealed bool
+}
+
+// A gap is files that are missing.
+type gap struct {
+	first, last uint64 // their numbers
+	follows     link   // what that says it follows
+	ok          bool   // what that says could be read
+	removed     uint64 // how many of them a record says were removed
+	head        link   // the end of the last, by that record
+}
+
+func verify(ctx context.Context, d folder, opts VerifyOptions) (*Report, error) {
+	if opts.MaxProblems == 0 {
+		opts.MaxProblems = DefaultMaxProblems
+	}
+	v := &verifier{
+		opts: opts, seed: maphash.MakeSeed(), hashes: make([]remembered, hashWindow), wanted: map[Hash]bool{},
+		serials: [2]map[uint64]uint64{{}, {}},
+	}
+	for _, h := range opts.Contains {
+		v.wanted[h] = true
+	}
+	var err error
+	if v.visit, err = newVisit(d); err != nil {
+		return &v.Report, err
+	}
+	v.Live = d.Live()
+	for i := 0; i < len(v.visit.segs); i++ {
+		if err := v.one(ctx, i); err != nil {
+			return &v.Report, err
+		}
+	}
+	v.finish()
+	return &v.Report, nil
+}
+
+func (v *verifier) problem(l *line, kind ProblemKind, format string, args ...any) {
+	v.ProblemCount++
+	if len(v.Problems) < v.opts.MaxProblems {
+		v.Problems = append(v.Problems, v.at(l, kind, fmt.Sprintf(format, args...)))
+	}
+}
+
+func (v *verifier) note(l *line, kind ProblemKind, format string, args ...any) {
+	v.NoteCount++
+	if len(v.Notes) < v.opts.MaxProblems {
+		v.Notes = append(v.Notes, v.at(l, kind, fmt.Sprintf(format, args...)))
+	}
+}
+
+// at is a problem with its place; without a line it is about the whole file.
+func (v *verifier) at(l *line, kind ProblemKind, detail string) Problem {
+	p := Problem{Kind: kind, File: v.file.name, Detail: detail}
+	if l != nil {
+		p.Line, p.Offset = l.Line, l.Offset
+		if l.err == nil {
+			p.Seq = l.Seq
+		}
+	}
+	return p
+}
+
+// one verifies a file.
+func (v *verifier) one(ctx context.Context, i int) error {
+	s := v.visit.segs[i]
+	before := v.file
+	v.file = fileState{segment: s}
+	last := i == len(v.visit.segs)-1
+	if s.number == before.number {
+		v.problem(nil, BadHeader, "%s has the same number", before.name)
+	}
+	if err := v.missing(before, s); err != nil {
+		return err
+	}
+	v.Segments++
+	var err error
+	if last {
+		err = v.readLast(ctx, i)
+	} else {
+		err = v.visit.file(ctx, i, func(l *line) error { return v.line(ctx, l) })
+	}
+	if errors.Is(err, errGone) {
+		// Like one that was gone before: the server must say that it removed it.
+		v.Segments--
+		v.gaps = append(v.gaps, gap{first: s.number, last: s.number})
+		v.file = before
+		v.file.number = s.number
+		return nil
+	} else if err != nil {
+		return err
+	}
+	next := v.visit.next
+	explained := next.note != nil && next.header != nil && next.note.Name == s.name &&
+		next.note.Seq == next.header.PrevSeq && next.note.Reason != RecoveredTorn
+	if !last && !v.file.sealed && !explained {
+		v.problem(nil, BadEnd, "it ends without a seal, and the next file does not say why")
+	}
+	return nil
+}
+
+// readLast verifies the last file. What is torn at its end is told from what is
+// damaged in the same way as when the log is opened.
+func (v *verifier) readLast(ctx context.Context, i int) error {
+	s := v.visit.segs[i]
+	v.visit.next = opening{}
+	r, err := v.visit.folder.Read(s.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errGone
+	} else if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	defer r.Close()
+	found, err := examine(s.name, r, &v.end)
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	if err := scanFile(ctx, newScanner(s.name, r, found.end), func(l *line) error { return v.line(ctx, l) }); err != nil {
+		return err
+	}
+	if found.torn() {
+		v.Unfinished = found.size - found.end
+		if !v.Live {
+			v.problem(nil, TornEnd, "%d bytes after the last record are none; opening the log puts them aside", v.Unfinished)
+		}
+	}
+	return nil
+}
+
+// missing remembers that files are not there. Whether they were removed is said
+// in a later one.
+func (v *verifier) missing(before fileState, s segment) error {
+	if s.number <= before.number+1 {
+		return nil
+	}
+	o, err := v.visit.opening(s)
+	if err != nil {
+		return err
+	}
+	g := gap{first: before.number + 1, last: s.number - 1}
+	if o.header != nil {
+		g.follows, g.ok = link{o.header.PrevSeq, o.header.PrevHash}, true
+	}
+	v.gaps = append(v.gaps, g)
+	return nil
+}
+
+// line verifies a line.
+func (v *verifier) line(ctx context.Context, l *line) error {
+	if l.err != nil {
+		if v.beyond(v.end.n + 1) {
+			return nil
+		}
+		v.problem(l, BadLine, "%v", l.err)
+		return nil
+	}
+	if v.visit.void(l.Seq) && v.beyond(l.Seq) {
+		return nil
+	}
+	v.file.lines++
+	v.chain(l)
+	if v.Records == 0 {
+		v.FirstSeq, v.FirstTime = l.Seq, l.Time
+	} else if l.Time.Before(v.LastTime) {
+		v.note(l, TimeBackward, "by %v", v.LastTime.Sub(l.Time))
+	}
+	v.Records++
+	v.LastSeq, v.LastTime, v.Head = l.Seq, l.Time, l.Hash
+	v.end = l.link()
+	v.remember(v.end, l.Time)
+	return v.record(ctx, l)
+}
+
+// beyond says that a number is above what the next file follows, and that the
+// next file says why.
+func (v *verifier) beyond(n uint64) bool {
+	next := v.visit.next
+	return v.visit.void(n) && next.note != nil && next.note.Name == v.file.name && next.note.Seq == next.header.PrevSeq
+}
+
+// remember keeps a hash for timestamps and crosses it off the auditor's list.
+func (v *verifier) remember(at link, t time.Time) {
+	v.hashes[at.n%hashWindow] = remembered{at, t}
+	delete(v.wanted, at.head)
+}
+
+// chain verifies that a line follows the one before.
+func (v *verifier) chain(l *line) {
+	h, header := l.Record.(*Segment)
+	switch {
+	case l.Line == 1 && !header:
+		v.problem(l, BadHeader, "the first record is of kind %s", l.Kind)
+	case l.Line > 1 && header:
+		v.problem(l, BadHeader, "a header within the file")
+	case header:
+		v.header(l, h)
+	}
+	switch {
+	case v.file.sealed:
+		v.problem(l, BadEnd, "a record after the seal")
+	case l.Chained || l.unlinked:
+	case l.Seq != v.end.n+1 && !header:
+		v.problem(l, BadNumber, "record %d follows record %d", l.Seq, v.end.n)
+	default:
+		v.problem(l, BadHash, "%v", errUnchained)
+	}
+}
+
+// header verifies that a file follows the one before.
+func (v *verifier) header(l *line, h *Segment) {
+	if h.Segment != v.file.number {
+		v.problem(l, BadHeader, "it says it is file %d", h.Segment)
+	}
+	follows := link{h.PrevSeq, h.PrevHash}
+	switch {
+	case v.Records == 0:
+		v.remember(follows, time.Time{})
+		if v.file.number == 1 && follows != (link{}) {
+			v.problem(l, BadJoin, "the first file follows record %d", h.PrevSeq)
+		}
+	case len(v.gaps) > 0 && v.gaps[len(v.gaps)-1].last == v.file.number-1:
+		// What it follows is missing.
+		v.remember(follows, time.Time{})
+	case follows != v.end:
+		v.problem(l, BadJoin, "it follows record %d with hash %v; the file before ends with record %d, hash %v", h.PrevSeq, h.PrevHash, v.end.n, v.end.head)
+	}
+}
+
+// record verifies what a record says.
+func (v *verifier) record(ctx context.Context, l *line) error {
+	switch r := l.Record.(type) {
+	case *Token:
+		v.Tokens++
+		v.serial(l, r.Serial)
+	case *Seal:
+		v.file.sealed = true
+		if r.Count != v.file.lines {
+			v.problem(l, BadEnd, "the seal counts %d records, there are %d", r.Count, v.file.lines)
+		}
+	case *Recovered:
+		v.note(l, WasRecovered, "%s, %s: %d bytes after record %d. %s", r.Name, r.Reason, r.Bytes, r.Seq, r.Detail)
+	case *Removed:
+		v.removed(l, r)
+	case *Stamp:
+		v.Stamps++
+		return v.stamp(ctx, l, r)
+	}
+	if v.waiting.IsZero() {
+		v.waiting = l.Time
+	}
+	return nil
+}
+
+// serial notices a serial number that was used before. It compares hashes of 64
+// bits: two tokens that are not the same have one with a chance of 2^-64.
+func (v *verifier) serial(l *line, serial []byte) {
+	h := maphash.Bytes(v.seed, serial)
+	for _, seen := range v.serials {
+		if n, ok := seen[h]; ok {
+			v.problem(l, SerialTwice, "serial number %x was used in record %d", serial, n)
+			return
+		}
+	}
+	if len(v.serials[0]) >= serialWindow {
+		v.serials[0], v.serials[1] = map[uint64]uint64{}, v.serials[0]
+	}
+	v.serials[0][h] = l.Seq
+}

@@ -1,0 +1,139 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// removed notes that a file was removed, which may explain a gap.
+func (v *verifier) removed(l *line, r *Removed) {
+	delete(v.wanted, r.Head)
+	v.note(l, WasRemoved, "%s with records %d to %d", r.Name, r.First, r.Last)
+	for i := range v.gaps {
+		g := &v.gaps[i]
+		if r.Segment < g.first || r.Segment > g.last {
+			continue
+		}
+		g.removed++
+		if r.Segment == g.last {
+			g.head = link{r.Last, r.Head}
+		}
+	}
+}
+
+// finish judges what only the end of the log could tell.
+func (v *verifier) finish() {
+	v.file = fileState{}
+	for _, g := range v.gaps {
+		// Files are removed from the oldest on, and with them, in time, the records
+		// that say so of still older ones: at the beginning the last one counts.
+		explained := g.head != (link{}) && (!g.ok || g.head == g.follows) &&
+			(g.first == 1 || g.removed >= g.last-g.first+1)
+		switch {
+		case explained:
+		case g.first == g.last:
+			v.problem(nil, MissingFile, "number %d, and no record says that it was removed", g.first)
+		default:
+			v.problem(nil, MissingFile, "numbers %d to %d, and no record says that they were removed", g.first, g.last)
+		}
+	}
+	for _, h := range v.opts.Contains {
+		if v.wanted[h] {
+			v.problem(nil, MissingHash, "%v is not in the log, or in a file that was removed", h)
+			delete(v.wanted, h)
+		}
+	}
+}
+
+// stamp verifies that a timestamp is over the record that it says, and, if the
+// caller can, that it is good.
+func (v *verifier) stamp(ctx context.Context, l *line, r *Stamp) error {
+	if r.Seq == 0 || r.Seq >= l.Seq {
+		v.problem(l, BadStamp, "it is over record %d, which does not come before it", r.Seq)
+		return nil
+	}
+	head, at, err := v.hashOf(ctx, r.Seq)
+	if err != nil {
+		return err
+	}
+	switch {
+	case head == nil && r.Seq >= v.FirstSeq:
+		v.problem(l, BadStamp, "it is over record %d, which was not found", r.Seq)
+		return nil
+	case head != nil && *head != r.Head:
+		v.problem(l, BadStamp, "it is over record %d with hash %v, and that has %v", r.Seq, r.Head, *head)
+		return nil
+	}
+	when := l.Time
+	if v.opts.CheckStamp != nil {
+		if when, err = v.opts.CheckStamp(ctx, r.Head[:], r.Token); err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("audit: checking a timestamp: %w", ctx.Err())
+			}
+			v.problem(l, BadStamp, "over record %d: %v", r.Seq, err)
+			return nil
+		}
+	}
+	if !at.IsZero() && when.Before(at) {
+		v.note(l, StampEarlier, "the timestamp over record %d says %v, and the record %v", r.Seq, when.UTC(), at)
+	}
+	if !v.waiting.IsZero() {
+		v.StampWait = max(v.StampWait, when.Sub(v.waiting))
+	}
+	v.StampedSeq, v.StampedTime, v.waiting = max(v.StampedSeq, r.Seq), when, time.Time{}
+	return nil
+}
+
+// A remembered is what timestamps are compared with.
+type remembered struct {
+	link
+	time time.Time
+}
+
+// hashOf returns the hash of an earlier record and its time, nil if there is no
+// such record.
+func (v *verifier) hashOf(ctx context.Context, n uint64) (*Hash, time.Time, error) {
+	if r := &v.hashes[n%hashWindow]; r.n == n {
+		return &r.head, r.time, nil
+	}
+	if n < v.FirstSeq {
+		return nil, time.Time{}, nil
+	}
+	if v.lookups++; v.lookups > maxLookups {
+		return nil, time.Time{}, nil
+	}
+	var found *line
+	again := &visit{folder: v.visit.folder, segs: v.visit.segs}
+	for i, s := range again.segs {
+		if s.number > v.file.number {
+			break
+		}
+		if o, err := again.opening(s); err != nil {
+			return nil, time.Time{}, err
+		} else if o.header == nil || o.header.PrevSeq >= n {
+			continue
+		}
+		err := again.file(ctx, i, func(l *line) error {
+			switch {
+			case l.err != nil || again.void(l.Seq) || l.Seq < n:
+				return nil
+			case l.Seq == n:
+				keep := *l
+				found = &keep
+			}
+			return errEnough
+		})
+		if err != nil && !errors.Is(err, errEnough) && !errors.Is(err, errGone) {
+			return nil, time.Time{}, err
+		}
+		if found != nil {
+			return &found.Hash, found.Time, nil
+		}
+	}
+	return nil, time.Time{}, nil
+}
+
+// errEnough ends the reading of a file.
+var errEnough = errors.New("enough")
