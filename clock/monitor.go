@@ -104,20 +104,21 @@ type Monitor struct {
 	turn chan struct{} // held by the one round that is under way
 
 	// The rest belongs to who holds turn.
-	rand    *rand.Rand
-	peers   []*peer
-	history history
-	pending history // rounds after a jump, until they are believed
-	rate    float64 // largest drift
-	leap    leapPlan
-	rounds  int
-	doubt   MonitorReason // why the time is not known though something is; empty: it is
-	jump    time.Duration // for MonitorJump
-	known   bool          // as last reported, with offset and bound
-	offset  time.Duration
-	bound   time.Duration
-	last    lastLook
-	hurry   time.Duration // time to the next round while something is wrong
+	rand      *rand.Rand
+	peers     []*peer
+	history   history
+	pending   history // rounds after a jump, until they are believed
+	rate      float64 // largest drift
+	leap      leapPlan
+	announced leapPlan // leap, as last reported
+	rounds    int
+	doubt     MonitorReason // why the time is not known though something is; empty: it is
+	jump      time.Duration // for MonitorJump
+	known     bool          // as last reported, with offset and bound
+	offset    time.Duration
+	bound     time.Duration
+	last      lastLook
+	hurry     time.Duration // time to the next round while something is wrong
 }
 
 // lastLook is what the clocks showed in the last round.

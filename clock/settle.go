@@ -75,7 +75,7 @@ func (m *Monitor) settle(answered int) (next time.Duration) {
 	for _, p := range m.peers {
 		p.fresh = false
 	}
-	return m.report(v, answered, events)
+	return m.report(v, answered, append(events, m.announceLeap()...))
 }
 
 // settleEarly does so before all have answered, if that is enough.
@@ -108,7 +108,7 @@ func (m *Monitor) weigh(answered int) (*view, []MonitorEvent) {
 		}
 		events = append(events, m.compare(b)...)
 		if m.doubt == "" {
-			events = append(events, m.planLeap(b)...)
+			m.planLeap(b)
 		}
 	}
 	v := m.draft(now)
@@ -196,15 +196,20 @@ func (m *Monitor) compare(b ballot) (events []MonitorEvent) {
 }
 
 // planLeap notes whether a leap second comes.
-func (m *Monitor) planLeap(b ballot) []MonitorEvent {
+func (m *Monitor) planLeap(b ballot) {
 	var agreeing []*sample
 	for i, p := range b.peers {
 		if b.in[i].meets(b.x) {
 			agreeing = append(agreeing, p.sample)
 		}
 	}
-	old := m.leap
-	m.leap = old.plan(agreeing, len(b.in)-liars(b.of), m.history.project(b.at, m.rate).shift(int64(b.at)))
+	m.leap = m.leap.plan(agreeing, len(b.in)-liars(b.of), m.history.project(b.at, m.rate).shift(int64(b.at)))
+}
+
+// announceLeap tells what has become of a plan in this round.
+func (m *Monitor) announceLeap() []MonitorEvent {
+	old := m.announced
+	m.announced = m.leap
 	switch {
 	case m.leap.leap == old.leap && m.leap.at == old.at:
 		return nil
@@ -246,7 +251,7 @@ func (m *Monitor) passLeap(at time.Duration) []MonitorEvent {
 	if passed.contested {
 		m.history, m.doubt = nil, MonitorLeap
 	}
-	m.leap, m.pending = leapPlan{}, nil
+	m.leap, m.announced, m.pending = leapPlan{}, leapPlan{}, nil
 	return []MonitorEvent{{Kind: EventLeapPassed, Leap: passed.leap, LeapAt: time.Unix(0, passed.at).UTC()}}
 }
 
