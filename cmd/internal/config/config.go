@@ -36,9 +36,11 @@ import (
 // Config is the whole file.
 type Config struct {
 	// Listen is where the public interfaces answer: "127.0.0.1:3000",
-	// "http://[::1]:3000", "https://192.0.2.1:443", "unix:/run/fencepost.sock", or
-	// "systemd:NAME" for what the service manager listens on.
-	// Without a scheme it is https if there is a tls section, else http. The
+	// "http://[::1]:3000", "https://192.0.2.1:443", "unix:/run/fencepost.sock",
+	// "unix:@fencepost" for an abstract socket of Linux, or "systemd:NAME" for what
+	// the service manager listens on: the sockets of that FileDescriptorName=, and
+	// without a name all others. They are https if there is a tls section and they
+	// are TCP. Without a scheme it is https if there is a tls section, else http. The
 	// default is 127.0.0.1:3000; all interfaces are 0.0.0.0 or [::], spelt out.
 	Listen []Address `yaml:"listen"`
 	// UnixMode is who may connect to unix sockets, as an octal mode. The default
@@ -349,16 +351,19 @@ const (
 	SchemeHTTP    Scheme = "http"
 	SchemeHTTPS   Scheme = "https"
 	SchemeUnix    Scheme = "unix"
+	SchemeSystemd Scheme = "systemd"
 )
 
 // UnixMode is the mode of a socket; zero is the default.
 type UnixMode fs.FileMode
 
-// Address is one listener: Host and Port, or the Path of a socket.
+// Address is one listener: Host and Port, the Path of a socket, or the Name of
+// one that the service manager listens on.
 type Address struct {
 	Scheme     Scheme
 	Host, Port string
 	Path       string
+	Name       string
 }
 
 // AdminAddress is the address of the administrative listener.

@@ -160,10 +160,15 @@ func (c *Config) resolve(dir string) {
 	if t := c.Traces; t != nil {
 		fix(&t.Headers)
 	}
-	for i := range c.Listen {
-		fix((*Path)(&c.Listen[i].Path))
+	socket := func(p *string) {
+		if !strings.HasPrefix(*p, "@") { // a name, no file
+			fix((*Path)(p))
+		}
 	}
-	fix((*Path)(&c.Admin.Path))
+	for i := range c.Listen {
+		socket(&c.Listen[i].Path)
+	}
+	socket(&c.Admin.Path)
 	if t := c.TSA; t != nil {
 		fix(&t.Chain)
 		for i := range t.PastChains {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -129,23 +130,37 @@ func ParseSize(text string) (Size, error) {
 // UnmarshalYAML reads an address.
 func (a *Address) UnmarshalYAML(node *yaml.Node) error { return decode(node, a, ParseAddress) }
 
-// ParseAddress reads an address: [http://|https://]HOST:PORT or unix:PATH. The
-// host is an IP address or localhost: a name that resolves to something else
-// tomorrow is no address to listen on.
+// maxSocketName is the longest name that systemd gives to a socket.
+const maxSocketName = 255
+
+// ParseAddress reads an address: [http://|https://]HOST:PORT, unix:PATH,
+// unix:@NAME for an abstract socket of Linux, or systemd:NAME, where the name may
+// be missing. The host is an IP address or localhost: a name that resolves to
+// something else tomorrow is no address to listen on.
 func ParseAddress(text string) (Address, error) {
 	var a Address
 	rest := text
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		path = strings.TrimPrefix(path, "//")
-		if path == "" {
+		if path == "" || path == "@" {
 			return a, fmt.Errorf("%q names no socket", text)
 		}
+		if strings.HasPrefix(path, "@") && runtime.GOOS != "linux" {
+			return a, fmt.Errorf("%q: %s has no abstract sockets; a file of that name is ./%s", text, runtime.GOOS, path)
+		}
 		return Address{Scheme: SchemeUnix, Path: path}, nil
+	}
+	if name, ok := strings.CutPrefix(text, "systemd:"); ok {
+		// sd_listen_fds(3): ASCII without control characters and without colons.
+		if len(name) > maxSocketName || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }) {
+			return a, fmt.Errorf("%q: that is not the name of a socket (FileDescriptorName=) of systemd", text)
+		}
+		return Address{Scheme: SchemeSystemd, Name: name}, nil
 	}
 	if scheme, after, ok := strings.Cut(text, "://"); ok {
 		a.Scheme, rest = Scheme(scheme), after
 		if a.Scheme != SchemeHTTP && a.Scheme != SchemeHTTPS {
-			return a, fmt.Errorf("%q: the scheme is not http, https or unix", text)
+			return a, fmt.Errorf("%q: the scheme is not http, https, unix or systemd", text)
 		}
 	}
 	host, port, err := net.SplitHostPort(rest)
@@ -165,18 +180,24 @@ func ParseAddress(text string) (Address, error) {
 	return a, nil
 }
 
-// Network is the first argument of net.Listen.
+// Network is the first argument of net.Listen, or "systemd".
 func (a Address) Network() string {
-	if a.Scheme == SchemeUnix {
+	switch a.Scheme {
+	case SchemeUnix:
 		return "unix"
+	case SchemeSystemd:
+		return "systemd"
 	}
 	return "tcp"
 }
 
-// Listen is the second argument of net.Listen.
+// Listen is the second argument of net.Listen, or the name of a socket.
 func (a Address) Listen() string {
-	if a.Scheme == SchemeUnix {
+	switch a.Scheme {
+	case SchemeUnix:
 		return a.Path
+	case SchemeSystemd:
+		return a.Name
 	}
 	return net.JoinHostPort(a.Host, a.Port)
 }
