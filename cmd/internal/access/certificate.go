@@ -55,7 +55,7 @@ func ParseCertificateMatch(text string) (CertificateMatch, error) {
 			return CertificateMatch{Kind: kind, Value: value}, nil
 		}
 	}
-	return CertificateMatch{}, fmt.Errorf("%q does not begin with uri:, dns:, cn:, sha256: or key-sha256:", text)
+	return CertificateMatch{}, fmt.Errorf("%q has none of uri:, dns:, cn:, sha256: and key-sha256: in front", text)
 }
 
 // matchValue checks a value and brings it into the one form that is compared.

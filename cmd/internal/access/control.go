@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -169,21 +170,21 @@ func (c *Control) add(cfg *ClientConfig) error {
 	n := len(c.clients)
 	for i, d := range cfg.Tokens {
 		if d == (Digest{}) {
-			return fmt.Errorf("Tokens[%d] is empty", i)
+			return fmt.Errorf("tokens[%d] is empty", i)
 		}
 		if other, ok := c.tokens[d]; ok && other != n {
-			return fmt.Errorf("Tokens[%d] belongs to client %q as well", i, c.clients[other].name)
+			return fmt.Errorf("tokens[%d] belongs to client %q as well", i, c.clients[other].name)
 		}
 		c.tokens[d] = n
 	}
 	for i, m := range cfg.Certificates {
 		if err := c.certs.add(m, n); err != nil {
-			return fmt.Errorf("Certificates[%d]: %w", i, err)
+			return fmt.Errorf("certificates[%d]: %w", i, err)
 		}
 	}
 	m, err := newMeter(cfg.Limit)
 	if err != nil {
-		return fmt.Errorf("Limit: %w", err)
+		return fmt.Errorf("limit: %w", err)
 	}
 	c.clients = append(c.clients, account{name: cfg.Name, meter: m, spent: &spent{bucket: bucket{fullAt: full}}})
 	return nil
@@ -203,6 +204,9 @@ func checkName(name string) error {
 	}
 	return nil
 }
+
+// Trusts says whether a socket's address is that of a trusted proxy.
+func (c *Control) Trusts(a netip.Addr) bool { return c.proxies.trust(plain(a)) }
 
 // Adopt goes on where old is, so that a reload gives nobody a new quota: with
 // the accounts of the clients that have kept their names, and with all addresses,

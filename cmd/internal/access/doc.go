@@ -21,12 +21,14 @@
 // a client with an old token does not quietly become a stranger.
 //
 // Tokens come as "Authorization: Bearer TOKEN", or as the password of
-// "Authorization: Basic", whatever the user is called: what most programs that
-// ask for timestamps can send at all is a user and a password in the URL of the
-// server. There is no X-API-Key and no token in the URL's path or query:
-// programs that can set a header can set Authorization, which proxies and logs
-// know to be secret. Programs that can send nothing (signtool, jarsigner) have
-// their address, and jarsigner a client certificate.
+// "Authorization: Basic", whatever the user is called: most programs that ask
+// for timestamps can be given nothing but a URL, and curl and everything that
+// stands on Go's net/http (cosign, notation, fencepost) send the user and the
+// password in it as Basic. There is no X-API-Key and no token in the URL's path
+// or query: programs that can set a header can set Authorization, which proxies
+// and logs know to be secret. Programs that cannot send a password (signtool,
+// jarsigner, timestamp-cli) have their address; jarsigner and cosign can have a
+// client certificate.
 //
 // Only the SHA-256 of a token is known here, and looked up in a map. How long
 // that takes may tell something about the digests, and nothing about a token

@@ -67,7 +67,7 @@ scan:
 	switch {
 	case i >= low:
 		rest, element = value[:i], value[i+1:]
-	case low > 0 || quoted:
+	case low > 0:
 		return "", hop{kind: hopMalformed}
 	}
 	return rest, forwardedElement(element)
@@ -137,20 +137,21 @@ func forwardedPair(text string) (name, value, rest string, ok bool) {
 		return name, text[:n], text[n:], n > 0
 	}
 	// A backslash is dropped, and what follows it stays (RFC 9110, 5.6.4).
-	var plain strings.Builder
+	var unescaped strings.Builder
+	begin := 1
 	for i := 1; i < len(text); i++ {
 		switch c := text[i]; {
+		case c == '"' && begin == 1:
+			return name, text[1:i], text[i+1:], true
 		case c == '"':
-			return name, plain.String(), text[i+1:], true
+			unescaped.WriteString(text[begin:i])
+			return name, unescaped.String(), text[i+1:], true
 		case c == '\\':
-			if i++; i == len(text) {
-				return "", "", "", false
-			}
-			plain.WriteByte(text[i])
+			unescaped.WriteString(text[begin:i])
+			i++
+			begin = i
 		case c < ' ' && c != '\t' || c == 0x7f:
 			return "", "", "", false
-		default:
-			plain.WriteByte(c)
 		}
 	}
 	return "", "", "", false

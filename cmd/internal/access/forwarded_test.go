@@ -110,6 +110,7 @@ func TestForwardedFor(t *testing.T) {
 		{"one hop more", []string{"192.0.2.1" + strings.Repeat(", 10.0.0.2", MaxHops)}, "10.0.0.2", ViaMalformed},
 		{"longest element", []string{strings.Repeat(" ", maxForwardedFor-9) + "192.0.2.1"}, "192.0.2.1", ViaProxy},
 		{"longest element of several", []string{"1.1.1.1," + strings.Repeat(" ", maxForwardedFor-9) + "192.0.2.1"}, "192.0.2.1", ViaProxy},
+		{"longer element", []string{strings.Repeat(" ", maxForwardedFor) + "192.0.2.1"}, "", ViaMalformed},
 		{"longer element of several", []string{"1.1.1.1," + strings.Repeat(" ", maxForwardedFor-8) + "192.0.2.1"}, "", ViaMalformed},
 	} {
 		tt.run(t, p)
@@ -163,6 +164,8 @@ func TestForwarded(t *testing.T) {
 		{"1 MB of backslashes", []string{`for=192.0.2.1;x="` + strings.Repeat(`\`, 1<<20) + `"`}, "", ViaMalformed},
 		{"1 MB of quotation marks left of the client", []string{strings.Repeat(`"`, 1<<20) + ",for=192.0.2.1"}, "192.0.2.1", ViaProxy},
 		{"10,000 proxies", []string{strings.Repeat("for=10.0.0.2, ", 10_000) + "for=10.0.0.3"}, "10.0.0.2", ViaMalformed},
+		{"longer element", []string{"for=192.0.2.1;host=" + strings.Repeat("x", maxForwarded)}, "", ViaMalformed},
+		{"longer element of several", []string{"for=198.51.100.1,for=192.0.2.1;host=" + strings.Repeat("x", maxForwarded)}, "", ViaMalformed},
 		{"longest host", []string{"for=192.0.2.1;host=" + strings.Repeat("x", 900)}, "192.0.2.1", ViaProxy},
 	} {
 		tt.run(t, p)

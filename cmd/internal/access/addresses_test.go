@@ -1,0 +1,6 @@
+//go:build !race
+
+package access
+
+// manyAddresses is from how many TestMemoryBound asks.
+const manyAddresses = 10_000_000
