@@ -24,7 +24,7 @@ func served(address string, header ...string) *http.Request {
 // BenchmarkAdmit is what each request costs before it is read. With -cpu 1,2,8
 // it shows how much the clients hold one another up.
 func BenchmarkAdmit(b *testing.B) {
-	limit := Limit{Rate: MaxRate, Burst: MaxBurst, Quota: 1 << 40}
+	limit := Limit{Rate: MaxRate, Burst: MaxBurst, Quota: 1 << 30}
 	endless := func(m *meter) { // a single client is faster than MaxRate here
 		if m.interval == int64(time.Second/MaxRate) {
 			m.interval = 1
