@@ -164,8 +164,11 @@ func TestVersion(t *testing.T) {
 	if code := cli.Run(t.Context(), env, tree(env, nil), []string{"version", "--json"}); code != 0 {
 		t.Fatalf("exit status %d", code)
 	}
-	var b cli.Build
-	if err := json.Unmarshal(stdout.Bytes(), &b); err != nil || b.Version == "" || b.Go == "" {
+	var doc struct {
+		cli.Build
+		FIPS struct{ Mode, Module string }
+	}
+	if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil || doc.Version == "" || doc.Go == "" || doc.FIPS.Mode == "" || doc.FIPS.Module == "" {
 		t.Errorf("version --json wrote %q (%v)", stdout, err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/fips"
 )
 
 // Build says which program this is. It is read from what the Go linker
@@ -47,6 +49,19 @@ func ReadBuild() Build {
 	return b
 }
 
+// versionJSON is what "version --json" writes.
+type versionJSON struct {
+	Build
+	FIPS struct {
+		// Mode is off, on or only: GODEBUG=fips140, or what the program was
+		// built with.
+		Mode fips.Mode `json:"mode"`
+		// Module is the version of the Go Cryptographic Module, "latest" for
+		// that of the Go release, which is not validated.
+		Module string `json:"module"`
+	} `json:"fips"`
+}
+
 // VersionCommand is "version": which program this is.
 func VersionCommand(env *Env) *cobra.Command {
 	return &cobra.Command{
@@ -54,11 +69,12 @@ func VersionCommand(env *Env) *cobra.Command {
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			b := ReadBuild()
+			doc := versionJSON{Build: ReadBuild()}
+			doc.FIPS.Mode, doc.FIPS.Module = fips.Current(), fips.Module()
 			if env.JSON {
-				return env.WriteJSON(b)
+				return env.WriteJSON(doc)
 			}
-			_, err := fmt.Fprintf(env.Stdout, "%s %s\n", env.Program, b)
+			_, err := fmt.Fprintf(env.Stdout, "%s %s\nFIPS 140-3: %s\n", env.Program, doc.Build, fips.String())
 			return err
 		},
 	}

@@ -38,7 +38,10 @@ func openFile(ctx context.Context, u signer.URI, cfg Config) (signer.Signer, err
 func fileFault(u signer.URI, sc signer.Config, err error) error {
 	_, passphrase := signer.NamedPassphrase(u, sc)
 	kind, hint := fault.Malformed, ""
+	var knows interface{ Advice() string }
 	switch {
+	case errors.As(err, &knows):
+		kind, hint = fault.Unfit, knows.Advice()
 	case errors.Is(err, signer.ErrNoPassphrase):
 		kind, hint = fault.Credentials, fmt.Sprintf("name it: file:%s?passphrase-file=FILE or ?passphrase-env=VARIABLE", u.Path)
 	case passphrase != nil && !isPath(err, u.LocalPath()):

@@ -2,11 +2,14 @@ package kms
 
 import (
 	"context"
+	"crypto"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/fips"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/cloud"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/pkcs11"
@@ -149,7 +152,20 @@ func Open(ctx context.Context, u signer.URI, cfg Config) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := approved(u, s.Public()); err != nil {
+		return nil, errors.Join(err, closeBackend(s))
+	}
 	return newKey(u, s, cfg), nil
+}
+
+// approved refuses a key that the mode of this process forbids. What a service
+// or a device does with its own key is not for this process to know.
+func approved(u signer.URI, key crypto.PublicKey) error {
+	err := fips.CheckKey(key)
+	if e, ok := errors.AsType[*fips.Error](err); ok {
+		return fault.New(fault.Unfit, opOpen, "%s: %w", u, err).WithHint("%s", e.Advice())
+	}
+	return err
 }
 
 // Create makes a new key where the URI says, and opens it. It never replaces a
