@@ -291,7 +291,7 @@ func (m *Monitor) report(v *view, answered int, events []MonitorEvent) (next tim
 		next = min(next, v.heard+v.maxAge-now.elapsed)
 	} else {
 		round.Err = m.explain(v, now, reason)
-		m.hurry = max(2*m.hurry, firstHurry)
+		m.hurry = min(max(2*m.hurry, firstHurry), m.cfg.Interval)
 		next = min(next, m.hurry)
 	}
 	if v.leap.leap != LeapNone && v.reason == "" {
