@@ -2,11 +2,14 @@ package serve
 
 import (
 	"errors"
+	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/clock"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
@@ -17,16 +20,17 @@ func TestClocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready := func(clocks *Clocks) error {
-		cfg, err := Load(t.Context(), conf, Options{Clocks: clocks})
+	p := NewProcess(nil)
+	ready := func() error {
+		cfg, err := Load(t.Context(), conf, Options{Process: p})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer cfg.TSA.Close()
+		p.use(cfg.clock, cfg.accuracy)
 		return cfg.TSA.Ready(t.Context())
 	}
-	clocks := new(Clocks)
-	if err := ready(clocks); err != nil {
+	if err := ready(); err != nil {
 		t.Fatal(err)
 	}
 	// Before it was set back it showed a time that is now to come.
@@ -34,12 +38,56 @@ func TestClocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clocks.guards[nameOf(conf.TSA.Clock)] = ahead
-	if err := ready(clocks); !errors.Is(err, tsp.TimeNotAvailable) || !strings.Contains(err.Error(), ": clock: set back: ") || strings.Contains(err.Error(), "no time from") {
+	p.clocks[nameOf(conf.TSA.Clock)].guard = ahead
+	if err := ready(); !errors.Is(err, tsp.TimeNotAvailable) || !strings.Contains(err.Error(), ": clock: set back: ") || strings.Contains(err.Error(), "no time from") {
 		t.Errorf("after a reload with a clock that was set back: %v", err)
 	}
 	conf.TSA.Clock.Bound *= 2
-	if err := ready(clocks); err != nil {
+	if err := ready(); err != nil {
 		t.Errorf("with another clock: %v", err)
+	}
+	if len(p.clocks) != 1 {
+		t.Errorf("%d clocks are kept", len(p.clocks))
+	}
+}
+
+// TestClockTurns: loss and recovery are logged, counted and recorded once each,
+// with what the clock said, before anybody gets an answer that depends on it.
+func TestClockTurns(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	log := new(lockedBuffer)
+	p := NewProcess(slog.New(slog.NewTextHandler(log, nil)))
+	if err := p.OpenAudit(&config.Audit{Dir: config.Path(dir), Stamp: []config.StampURL{config.StampOff}}, cli.Build{Version: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	good := clock.Step{Reading: clock.Reading{Time: time.Now(), Bound: time.Millisecond, State: clock.StateSynchronised}}
+	bad := good
+	bad.Reading.Bound = 2 * time.Second
+	script := clock.NewScript(good, good, bad, bad, clock.Step{Err: errors.New("no answer from 192.0.2.1")}, good, good)
+	guard, err := clock.NewGuard(clock.GuardConfig{Source: script, Limit: anyBound})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.use(&Clock{guard: guard}, time.Second)
+	for range 7 {
+		_, _ = p.Now(t.Context())
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	records := readAudit(t, dir)
+	var events []string
+	for _, r := range records {
+		if r["kind"] == "clock" {
+			events = append(events, r["event"].(string))
+		}
+	}
+	if got := strings.Join(events, " "); got != "lost recovered" {
+		t.Errorf("recorded: %s", got)
+	}
+	for text, times := range map[string]int{"clock lost, nothing is issued": 1, "clock recovered": 1, "bound_s=2": 1} {
+		if n := strings.Count(log.String(), text); n != times {
+			t.Errorf("the log says %q %d times, want %d:\n%s", text, n, times, log)
+		}
 	}
 }

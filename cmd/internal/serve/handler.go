@@ -128,6 +128,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if kind == metrics.RouteTimestamp && r.Method != http.MethodOptions {
+		if s.asks.Load() {
+			a.start = time.Now()
+			known := s.admit(a, r)
+			if known == nil {
+				s.done(a, r, kind)
+				return
+			}
+			r = known
+		}
 		s.metrics.Begin()
 		defer s.metrics.End()
 		s.stamp.ServeHTTP(a, r) // and observe counts and logs it

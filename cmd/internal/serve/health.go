@@ -20,6 +20,9 @@ func (s *Server) ready(ctx context.Context) error {
 	if s.stopping.Load() {
 		return errStopping
 	}
+	if err := s.process.auditReady(ctx); err != nil {
+		return err
+	}
 	return s.cfg.TSA.Ready(ctx)
 }
 

@@ -7,16 +7,16 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/fencepost-tsa/fencepost/clock"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/access"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
-	"github.com/fencepost-tsa/fencepost/cmd/internal/timesrc"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
@@ -31,8 +31,9 @@ type Options struct {
 	// Warn is told what should be mended but does not keep the server from
 	// starting. Nil is not called.
 	Warn func(text string)
-	// Clocks remember the time from one Load to the next. Nil: nothing does.
-	Clocks *Clocks
+	// Process keeps the clock and the record of issue from one Load to the next.
+	// Nil: a new one is made.
+	Process *Process
 	// CheckOnly leaves the history of chains as it is, and does not make its
 	// folder.
 	CheckOnly bool
@@ -41,16 +42,15 @@ type Options struct {
 	Build cli.Build
 }
 
-// developmentClockBound is the error declared for the system clock where keys
-// are in memory and no clock is named.
-const developmentClockBound = time.Second
-
 // Load opens all that a configuration names, keys, chain and TLS files, and
 // checks it: the key must fit the chain and make a signature. It listens
 // nowhere. Its errors say which setting is at fault.
 func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error) {
 	if opts.Warn == nil {
 		opts.Warn = func(string) {}
+	}
+	if opts.Process == nil {
+		opts.Process = NewProcess(opts.Log)
 	}
 	cfg := Config{
 		Log:             opts.Log,
@@ -64,22 +64,44 @@ func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error
 		ShutdownTimeout: time.Duration(conf.Limits.ShutdownTimeout),
 	}
 	cfg.Watch(append(conf.Files(), opts.Files...))
+	cfg.DrainDelay, cfg.Process = time.Duration(conf.Limits.DrainDelay), opts.Process
+	cfg.own, cfg.digest = opts.Files, digestOf(opts.Files)
 	cfg.Reload.Every = conf.Watch.Or(DefaultWatch)
 	if conf.HTTP.CORS != nil && !*conf.HTTP.CORS {
 		cfg.CORS = CORSNone
 	}
-	if err := loadListeners(conf, &cfg); err != nil {
+	if err := loadListeners(conf, &cfg, opts); err != nil {
 		return Config{}, err
 	}
 	var err error
+	if cfg.Access, err = access.New(conf.Clients.Access()); err != nil {
+		return Config{}, err
+	}
+	cfg.Limited = conf.Clients != nil
+	if !opts.CheckOnly {
+		if err := opts.Process.OpenAudit(conf.Audit, opts.Build); err != nil {
+			return Config{}, err
+		}
+	}
+	clock, err := opts.Process.Clock(ctx, conf.TSA.Clock)
+	if err != nil {
+		return Config{}, err
+	}
+	if c := conf.TSA.Clock; c == nil || c.Source == config.ClockSystem {
+		opts.Warn(fmt.Sprintf("the clock is not monitored: its error is taken to be at most %v", clock.declared))
+	}
+	cfg.UseClock(clock, time.Duration(conf.TSA.Accuracy))
 	cfg.TSA, err = loadTSA(ctx, conf, opts)
 	return cfg, err
 }
 
-func loadListeners(conf *config.Config, cfg *Config) error {
+func loadListeners(conf *config.Config, cfg *Config, opts Options) error {
 	base := Listener{
 		Flag:        "--listen",
 		Connections: conf.Limits.Connections,
+		PerAddress:  conf.Limits.ConnectionsPerAddress,
+		Streams:     conf.Limits.Streams,
+		UnixMode:    fs.FileMode(conf.UnixMode),
 		MaxHeader:   int(conf.Limits.MaxHeader),
 		Timeouts: Timeouts{
 			ReadHeader: time.Duration(conf.Limits.ReadHeaderTimeout),
@@ -91,8 +113,12 @@ func loadListeners(conf *config.Config, cfg *Config) error {
 	for _, a := range conf.Listen {
 		l := base
 		l.Network, l.Address = a.Network(), a.Listen()
-		if a.Scheme == config.SchemeHTTPS {
-			t, err := LoadTLS(TLSFiles{Certificate: string(conf.TLS.Certificate), Key: string(conf.TLS.Key), ClientCA: string(conf.TLS.ClientCA)})
+		if a.Scheme == config.SchemeHTTPS || a.Scheme == config.SchemeSystemd && conf.TLS != nil {
+			files := TLSFiles{Certificate: string(conf.TLS.Certificate), Key: string(conf.TLS.Key), ClientCA: string(conf.TLS.ClientCA), Warn: opts.Warn}
+			if conf.TLS.ClientAuth.Optional {
+				files.ClientAuth = ClientAuthOptional
+			}
+			t, err := LoadTLS(files)
 			if err != nil {
 				return err
 			}
@@ -112,15 +138,7 @@ const defaultSignTimeout = 10 * time.Second
 
 func loadTSA(ctx context.Context, conf *config.Config, opts Options) (_ *tsa.TSA, err error) {
 	t := conf.TSA
-	source, err := loadClock(t, opts)
-	if err != nil {
-		return nil, err
-	}
-	guard, err := opts.Clocks.guard(t.Clock, source)
-	if err != nil {
-		return nil, fmt.Errorf("tsa.clock: %w", err)
-	}
-	l := &loader{conf: conf, opts: opts, clock: guard, timeout: time.Duration(conf.Limits.SignTimeout)}
+	l := &loader{conf: conf, opts: opts, timeout: time.Duration(conf.Limits.SignTimeout)}
 	if l.timeout == 0 {
 		l.timeout = defaultSignTimeout
 	}
@@ -129,7 +147,7 @@ func loadTSA(ctx context.Context, conf *config.Config, opts Options) (_ *tsa.TSA
 			err = errors.Join(err, l.closeAll())
 		}
 	}()
-	cfg := tsa.Config{Clock: source, SignTimeout: l.timeout, Announce: t.AnnounceTime(), Log: opts.Log}
+	cfg := tsa.Config{Clock: opts.Process, SignTimeout: l.timeout, Announce: t.AnnounceTime(), Log: opts.Log, Event: opts.Process.Event}
 	cfg.Policies = append(cfg.Policies, t.Policy.OID)
 	for _, p := range t.AcceptedPolicies {
 		cfg.Policies = append(cfg.Policies, p.OID)
@@ -236,22 +254,6 @@ func loadChain(path string) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return chain, nil
-}
-
-func loadClock(t *config.TSA, opts Options) (clock.Source, error) {
-	bound := developmentClockBound
-	if t.Clock != nil {
-		bound = time.Duration(t.Clock.Bound)
-	}
-	if t.Clock != nil && t.Clock.Source == config.ClockKernel {
-		source, err := timesrc.Kernel(timesrc.KernelConfig{})
-		if err != nil {
-			return nil, fmt.Errorf("tsa.clock.source: %w", err)
-		}
-		return source, nil
-	}
-	opts.Warn(fmt.Sprintf("the clock is not monitored: its error is taken to be at most %v", bound))
-	return clock.System(bound), nil
 }
 
 // developmentChain makes the chain of a key in memory. Its names say what it

@@ -52,6 +52,9 @@ func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 		slog.Int("request_bytes", x.RequestSize),
 		slog.Int("reply_bytes", x.ReplySize),
 	)
+	if a, ok := askerFrom(r.Context()); ok {
+		rec.AddAttrs(slog.String("client", a.who()))
+	}
 	out := &x.Outcome
 	if out.Imprint.Hash != 0 {
 		rec.AddAttrs(slog.String("hash", out.Imprint.AlgorithmName()))
@@ -59,7 +62,7 @@ func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 	if out.Granted() {
 		rec.AddAttrs(
 			slog.String("serial", out.Serial.Hex()),
-			slog.String("policy", s.policies.text(out.Policy)),
+			slog.String("policy", s.policies.Load().text(out.Policy)),
 			slog.Time("gen_time", out.GenTime),
 		)
 	}
@@ -130,8 +133,8 @@ type policyNames struct {
 	texts []string
 }
 
-func newPolicyNames(ids []x509.OID) policyNames {
-	n := policyNames{ids: ids}
+func newPolicyNames(ids []x509.OID) *policyNames {
+	n := &policyNames{ids: ids}
 	for _, id := range ids {
 		n.texts = append(n.texts, id.String())
 	}

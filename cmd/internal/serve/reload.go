@@ -68,6 +68,7 @@ func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) (nex
 	}
 	defer func() {
 		if err != nil {
+			s.process.drop(next.clock)
 			err = errors.Join(err, next.TSA.Close())
 		}
 	}()
@@ -83,9 +84,13 @@ func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) (nex
 	if err := next.TSA.Ready(ctx); err != nil && s.ready(ctx) == nil {
 		return next, at, err
 	}
+	if err := s.process.worse(ctx, &next); err != nil {
+		return next, at, err
+	}
 	if at, err = s.cfg.TSA.Adopt(ctx, next.TSA); err != nil {
 		return next, at, err
 	}
+	s.adopt(&next)
 	for i, l := range next.Listeners {
 		if l.TLS != nil {
 			identities[i].current.Store(l.TLS)

@@ -21,6 +21,7 @@ package serve
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -31,6 +32,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fencepost-tsa/fencepost/clock"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/access"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/systemd"
@@ -48,7 +50,7 @@ type Config struct {
 	// the network systemd. Run closes them.
 	Sockets []systemd.Socket
 	// Proxy says that an address is that of a proxy, which has more connections
-	// than a client. Nil: none is.
+	// than a client. Nil: Access says it.
 	Proxy func(netip.Addr) bool
 	// Notify is told when the server is ready, reloads, and stops. Nil: nobody
 	// is.
@@ -56,6 +58,15 @@ type Config struct {
 	// Watchdog is how often Notify is to be told that the server answers. Zero:
 	// never.
 	Watchdog time.Duration
+	// Access says who may ask for timestamps. Nil: everybody.
+	Access *access.Control
+	// Limited says that Access refuses anybody, or tells clients apart.
+	Limited bool
+	// Process is the clock and the record of issue. Run closes the latter. Nil:
+	// there are none.
+	Process  *Process
+	clock    *Clock        // for Process, once this configuration is in use
+	accuracy time.Duration // that tokens promise then
 	// TSA is the timestamp authority. Required. Run closes it when it ends,
 	// with an error too.
 	TSA *tsa.TSA
@@ -87,7 +98,9 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Files are those from which all this was loaded.
 	Files  []string
-	loaded fingerprint // of Files, before they were read
+	loaded fingerprint       // of Files, before they were read
+	own    []string          // those of them that are the configuration itself
+	digest [sha256.Size]byte // SHA-256 of these
 	// Reload gives the server a new identity while it runs.
 	Reload Reload
 	// Listening is called once when all listeners are open. Nil is not called.
@@ -123,7 +136,10 @@ type Server struct {
 	stopping  atomic.Bool
 	documents documents
 	chains    atomic.Pointer[chainDocuments]
-	policies  policyNames
+	policies  atomic.Pointer[policyNames]
+	access    atomic.Pointer[access.Control]
+	process   *Process
+	asks      atomic.Bool // access is asked
 	listeners openListeners
 }
 
@@ -146,15 +162,30 @@ func New(cfg Config) (*Server, error) {
 	if s.cfg.ShutdownTimeout == 0 {
 		s.cfg.ShutdownTimeout = defaultShutdownTimeout
 	}
+	if s.process = cfg.Process; s.process == nil {
+		s.process = NewProcess(s.log)
+	}
 	s.metrics = metrics.New(metrics.Config{
-		Build:    cfg.Build,
-		Policies: cfg.TSA.Policies(),
-		Window:   cfg.TSA.Window,
-		Clock:    currentClock{cfg.TSA},
-		Ready:    s.ready,
-		Keys:     s.keys,
+		Build:          cfg.Build,
+		Policies:       cfg.TSA.Policies(),
+		Window:         cfg.TSA.Window,
+		Clock:          currentClock{cfg.TSA},
+		Ready:          s.ready,
+		Keys:           s.keys,
+		Accuracy:       func() time.Duration { return cfg.TSA.Authority().Accuracy() },
+		Events:         s.process.events,
+		Monitor:        s.process.clockStatus,
+		Audit:          s.process.auditState,
+		Connections:    s.connectionsNow,
+		ClientRefusals: refusalWords(),
 	})
-	s.policies = newPolicyNames(cfg.TSA.Policies())
+	s.adopt(&cfg)
+	if s.cfg.Proxy == nil {
+		s.cfg.Proxy = func(a netip.Addr) bool {
+			control := s.access.Load()
+			return control != nil && control.Trusts(a)
+		}
+	}
 	var err error
 	s.stamp, err = tsphttp.NewHandler(tsphttp.HandlerConfig{
 		Responder:     cfg.TSA,
@@ -201,6 +232,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		s.closeSockets()
 		s.closeKeys(ctx)
+		if err := s.process.Close(); err != nil {
+			s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "record of issue not closed", slog.String("detail", err.Error()))
+		}
 	}
 	var addresses Addresses
 	identities := make([]*tlsIdentity, len(s.cfg.Listeners))
@@ -236,6 +270,8 @@ func (s *Server) Run(ctx context.Context) error {
 	s.closeSockets() // that nobody serves
 	s.countDescriptors(ctx, open)
 
+	s.process.begins(&s.cfg)
+	endProcess := s.process.background(ctx)
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, o := range open {
 		group.Go(func() error { return o.serve() })
@@ -259,7 +295,9 @@ func (s *Server) Run(ctx context.Context) error {
 	endWatchdog := s.started(ctx, addresses)
 	err := group.Wait()
 	endWatchdog()
+	endProcess()
 	s.closeKeys(ctx)
+	err = errors.Join(err, s.process.ends(err))
 	s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelInfo, "stopped")
 	return err
 }

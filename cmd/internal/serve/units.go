@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/authority"
-	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
@@ -25,7 +24,6 @@ import (
 type loader struct {
 	conf    *config.Config
 	opts    Options
-	clock   clock.Source
 	timeout time.Duration
 	opened  []*kms.Key // to be closed if not all goes well
 }
@@ -88,13 +86,13 @@ func (l *loader) prove(ctx context.Context, setting string, key *kms.Key) error 
 // units opens the key and the standbys.
 func (l *loader) units(ctx context.Context) ([]tsa.Unit, error) {
 	t := l.conf.TSA
-	first, err := l.unit(ctx, "tsa", t.Key, t.Chain)
+	first, err := l.unit(ctx, named{"tsa", "primary"}, config.Standby{Key: t.Key, Chain: t.Chain})
 	if err != nil {
 		return nil, err
 	}
 	units := []tsa.Unit{first}
 	for i, s := range t.Standby {
-		u, err := l.unit(ctx, fmt.Sprintf("tsa.standby, number %d", i+1), s.Key, s.Chain)
+		u, err := l.unit(ctx, named{fmt.Sprintf("tsa.standby, number %d", i+1), fmt.Sprintf("standby-%d", i+1)}, s)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +101,12 @@ func (l *loader) units(ctx context.Context) ([]tsa.Unit, error) {
 	return units, nil
 }
 
-func (l *loader) unit(ctx context.Context, setting string, u config.KeyURI, file config.Path) (tsa.Unit, error) {
+// named is a key by the setting that names it, for errors, and as logs, metrics
+// and the record of issue have it.
+type named struct{ setting, name string }
+
+func (l *loader) unit(ctx context.Context, n named, s config.Standby) (tsa.Unit, error) {
+	setting, u, file := n.setting, s.Key, s.Chain
 	var want *x509.Certificate
 	var chain []*x509.Certificate
 	var err error
@@ -129,7 +132,7 @@ func (l *loader) unit(ctx context.Context, setting string, u config.KeyURI, file
 	if err := l.prove(ctx, setting+".key", key); err != nil {
 		return tsa.Unit{}, err
 	}
-	a, err := l.authority(key, chain, DigestFor(key, l.conf.TSA.Digest.Hash))
+	a, err := l.authority(n.name, key, chain, DigestFor(key, l.conf.TSA.Digest.Hash))
 	if err != nil {
 		return tsa.Unit{}, err
 	}
@@ -160,18 +163,19 @@ func Unit(key *kms.Key, a *authority.Authority) tsa.Unit {
 	return tsa.Unit{Authority: a, Key: whereIs(key), External: !key.InProcess(), Close: key.Close, Abandoned: key.Abandoned}
 }
 
-func (l *loader) authority(key authority.Signer, chain []*x509.Certificate, digest crypto.Hash) (*authority.Authority, error) {
+func (l *loader) authority(name string, key authority.Signer, chain []*x509.Certificate, digest crypto.Hash) (*authority.Authority, error) {
 	t := l.conf.TSA
 	cfg := authority.Config{
 		Signer:    key,
 		Chain:     chain,
-		Clock:     l.clock,
+		Clock:     l.opts.Process,
 		Policy:    t.Policy.OID,
 		Accuracy:  time.Duration(t.Accuracy),
 		Precision: time.Duration(t.Precision),
 		Include:   t.Include.Include,
 		TSAName:   t.TSAName,
 		Digest:    digest,
+		Record:    l.opts.Process.Record(name, chain[0]),
 	}
 	for _, p := range t.AcceptedPolicies {
 		cfg.AcceptedPolicies = append(cfg.AcceptedPolicies, p.OID)
@@ -215,7 +219,7 @@ func (l *loader) delegate(ctx context.Context) (*tsa.Delegate, error) {
 		Rotate: time.Duration(t.Delegate.Rotate), Validity: time.Duration(t.Delegate.Validity),
 		Subject: pkix.Name{CommonName: t.Delegate.CommonName, Organization: ca.Subject.Organization, Country: ca.Subject.Country},
 		New: func(key *signer.Key, chain []*x509.Certificate) (*authority.Authority, error) {
-			return l.authority(key, chain, l.conf.TSA.Digest.Hash)
+			return l.authority("primary", key, chain, l.conf.TSA.Digest.Hash)
 		},
 	}
 	if d.Subject.CommonName == "" {

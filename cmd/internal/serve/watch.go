@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/audit"
 )
 
 // DefaultWatch is how often files are looked at for changes: a mounted secret
@@ -53,6 +55,22 @@ func fingerprintOf(files []string) fingerprint {
 // Watch sets Files, as they are before they are read.
 func (c *Config) Watch(files []string) {
 	c.Files, c.loaded = files, fingerprintOf(files)
+}
+
+// digestOf is the SHA-256 of the content of files, one after the other, as
+// sha256sum has it of a single one. What cannot be read counts as empty: it was
+// read a moment ago.
+func digestOf(files []string) (digest [sha256.Size]byte) {
+	h := sha256.New()
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		_, _ = io.Copy(h, io.LimitReader(f, maxWatched))
+		f.Close()
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // A watch notices that files have changed and have come to rest.
@@ -117,7 +135,9 @@ func (s *Server) reload(ctx context.Context, identities []*tlsIdentity) {
 		next, at, err := s.reloadOnce(ctx, identities)
 		s.reloaded(ctx, err)
 		w.tried(&next, err, time.Now())
+		s.metrics.Reloaded(err)
 		if err != nil {
+			s.process.configured(audit.ConfigRefused, &next, err.Error())
 			s.log.LogAttrs(ctx, slog.LevelError, "reload failed, all stays as it was", slog.String("detail", err.Error()))
 			continue
 		}
@@ -126,6 +146,7 @@ func (s *Server) reload(ctx context.Context, identities []*tlsIdentity) {
 		if at.After(time.Now()) {
 			attrs = append(attrs, slog.Time("takes_over", at))
 		}
+		s.process.configured(audit.ConfigReloaded, &next, "")
 		s.log.LogAttrs(ctx, slog.LevelInfo, "reloaded", attrs...)
 	}
 }

@@ -95,8 +95,9 @@ func (c *command) run(ctx context.Context) error {
 		Log:       serve.NewLogger(log, serve.LogConfig{Text: conf.Log.Format == config.LogText, Level: conf.Log.Level.Level}),
 		Build:     cli.ReadBuild(),
 		CheckOnly: c.checkConfig,
-		Clocks:    new(serve.Clocks),
 	}
+	opts.Process = serve.NewProcess(opts.Log)
+	defer opts.Process.Close()
 	opts.Warn = func(text string) { c.env.Warn("%s", text) }
 	if structured {
 		opts.Warn = func(text string) {
@@ -110,10 +111,17 @@ func (c *command) run(ctx context.Context) error {
 	if !c.dev && !c.checkConfig {
 		hangups = serve.Hangups(ctx) // one that comes while it starts does not end it
 	}
+	var manager serve.Manager
+	if !c.checkConfig {
+		if manager, err = serve.FindManager(c.env.LookupEnv); err != nil {
+			return err
+		}
+	}
 	cfg, err := serve.Load(ctx, conf, opts)
 	if err != nil {
 		return err
 	}
+	cfg.Sockets, cfg.Notify, cfg.Watchdog = manager.Sockets, manager.Notify, manager.Watchdog
 	if c.checkConfig {
 		if err := cfg.TSA.Close(); err != nil {
 			return err

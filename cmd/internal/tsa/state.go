@@ -1,6 +1,7 @@
 package tsa
 
 import (
+	"crypto/x509"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
@@ -45,6 +46,8 @@ type KeyState struct {
 	From, Until time.Time
 	// Subject is that of its certificate.
 	Subject string
+	// Certificate is the one that it signs under.
+	Certificate *x509.Certificate
 }
 
 // A NextState is what takes over, and when.
@@ -66,7 +69,8 @@ func (t *TSA) State() State {
 	active := g.active()
 	for _, u := range g.units {
 		k := KeyState{Name: u.name, Key: u.Key, External: u.External, Issues: u == active, Failures: u.failures.Load(),
-			Subject: u.Authority.Chain()[0].Subject.String()}
+			Certificate: u.Authority.Chain()[0]}
+		k.Subject = k.Certificate.Subject.String()
 		k.From, k.Until = u.Authority.Window()
 		if f := u.failure.Load(); f != nil {
 			k.Kind, k.Err, k.Since = kindOf(f.err), f.err, f.since
@@ -78,7 +82,7 @@ func (t *TSA) State() State {
 	}
 	if d := t.cfg.Delegate; d != nil {
 		k := KeyState{Name: CAKeyName, Key: d.Key, External: d.External, Subject: d.Chain[0].Subject.String(), Failures: t.mint.fails,
-			From: d.Chain[0].NotBefore, Until: d.Chain[0].NotAfter}
+			From: d.Chain[0].NotBefore, Until: d.Chain[0].NotAfter, Certificate: d.Chain[0]}
 		if t.mint.err != nil {
 			k.Kind, k.Err, k.Since = kindOf(t.mint.err), t.mint.err, t.mint.since
 		}

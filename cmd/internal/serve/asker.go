@@ -1,0 +1,84 @@
+package serve
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/access"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
+)
+
+// An asker is who asked for a timestamp, as the log and the record of issue have
+// it.
+type asker struct {
+	access.Client
+	request string // identifier of the request
+}
+
+type askerKey struct{}
+
+// askerFrom returns who asked for what ctx is about.
+func askerFrom(ctx context.Context) (asker, bool) {
+	a, ok := ctx.Value(askerKey{}).(asker)
+	return a, ok
+}
+
+// who is the client's name, or its address; "" for a stranger on a unix socket.
+func (a asker) who() string {
+	if a.Name != "" {
+		return a.Name
+	}
+	if a.Address.IsValid() {
+		return a.Address.String()
+	}
+	return ""
+}
+
+// admit asks whether a request may be made. It returns the request, which then
+// knows who made it, or nil if it was refused and answered.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) *http.Request {
+	client, refusal := s.access.Load().Admit(r)
+	if refusal == nil {
+		return r.WithContext(context.WithValue(r.Context(), askerKey{}, asker{client, s.requestID(r)}))
+	}
+	s.metrics.ClientRefused(string(refusal.Reason))
+	refusal.SetHeader(w.Header())
+	s.refuse(w, r, refusal.Status, refusal.Text)
+	return nil
+}
+
+// adopt makes what a configuration says about clients, policies and the clock
+// hold from now on.
+func (s *Server) adopt(cfg *Config) {
+	if cfg.Access != nil {
+		if old := s.access.Load(); old != nil {
+			cfg.Access.Adopt(old)
+		}
+		s.access.Store(cfg.Access)
+	}
+	policies := s.cfg.TSA.Policies()
+	s.policies.Store(newPolicyNames(policies))
+	s.metrics.SetPolicies(policies)
+	if cfg.clock != nil {
+		s.process.use(cfg.clock, cfg.accuracy)
+	}
+	s.asks.Store(cfg.Access != nil && (cfg.Limited || s.process.records()))
+}
+
+// refusalWords are the values of a metric's label.
+func refusalWords() []string {
+	var words []string
+	for _, r := range access.Reasons() {
+		words = append(words, string(r))
+	}
+	return words
+}
+
+// connectionsNow are the connections for the metrics.
+func (s *Server) connectionsNow() []metrics.Connections {
+	var all []metrics.Connections
+	for _, l := range s.Connections() {
+		all = append(all, metrics.Connections{Listener: l.URL, Open: int64(l.Open), Evicted: int64(l.Evicted), Refused: int64(l.Refused)})
+	}
+	return all
+}
