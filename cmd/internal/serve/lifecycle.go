@@ -140,3 +140,25 @@ func (s *Server) countDescriptors(ctx context.Context, open []opened) {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "fewer open files are allowed than connections", slog.Uint64("allowed", has), slog.Uint64("needed", needs), slog.String("hint", descriptorHint))
 	}
 }
+
+// A Manager is what the service manager has to do with a server; its fields are
+// those of [Config].
+type Manager struct {
+	Sockets  []systemd.Socket
+	Notify   *systemd.Notifier
+	Watchdog time.Duration
+}
+
+// FindManager reads what the service manager has left in the environment. It is
+// to be called once, and before any other program is run, which would be left
+// the sockets too.
+func FindManager(env systemd.Env) (m Manager, err error) {
+	if m.Sockets, err = systemd.Sockets(env); err != nil {
+		return m, err
+	}
+	if m.Notify, err = systemd.NewNotifier(env); err != nil {
+		return m, err
+	}
+	m.Watchdog, err = systemd.WatchdogInterval(env)
+	return m, err
+}

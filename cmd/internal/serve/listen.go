@@ -239,9 +239,13 @@ const networkSystemd = "systemd"
 func (s *Server) inherited(name string) ([]systemd.Socket, error) {
 	var found []systemd.Socket
 	var names []string
+	listeners := s.cfg.Listeners
+	if s.cfg.Admin != nil {
+		listeners = append(slices.Clip(listeners), *s.cfg.Admin)
+	}
 	for _, socket := range s.cfg.Sockets {
 		names = append(names, socket.Name)
-		named := slices.ContainsFunc(s.cfg.Listeners, func(l Listener) bool {
+		named := slices.ContainsFunc(listeners, func(l Listener) bool {
 			return l.Network == networkSystemd && l.Address == socket.Name
 		})
 		if socket.Name == name || name == "" && !named {
