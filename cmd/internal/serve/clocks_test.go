@@ -91,3 +91,26 @@ func TestClockTurns(t *testing.T) {
 		}
 	}
 }
+
+// TestChanged: a reload says which sections of a file have to wait for the next
+// start.
+func TestChanged(t *testing.T) {
+	const first = "tsa: {key: 'memory:p256', policy: 1.2.3}\nlisten: ['127.0.0.1:0']\n"
+	p := NewProcess(nil)
+	for _, test := range []struct{ name, text, want string }{
+		{"the first", first, ""},
+		{"the same", first, ""},
+		{"what is read again", strings.Replace(first, "1.2.3", "1.2.4", 1) + "clients: {rate: 1/s}\n", ""},
+		{"limits and http", first + "limits: {queue: 5}\nhttp: {created: true}\n", "limits http"},
+		{"another address", strings.Replace(first, ":0", ":1", 1), "listen"},
+		{"defaults spelt out", first + "admin: 127.0.0.1:2112\n", ""},
+	} {
+		conf, err := config.Parse("f", []byte(test.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(p.changed(conf), " "); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}

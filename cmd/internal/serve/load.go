@@ -65,6 +65,9 @@ func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error
 	}
 	cfg.Watch(append(conf.Files(), opts.Files...))
 	cfg.DrainDelay, cfg.Process = time.Duration(conf.Limits.DrainDelay), opts.Process
+	for _, section := range opts.Process.changed(conf) {
+		opts.Warn(section + ": changed, which takes effect with the next start")
+	}
 	cfg.own, cfg.digest = opts.Files, digestOf(opts.Files)
 	cfg.Reload.Every = conf.Watch.Or(DefaultWatch)
 	if conf.HTTP.CORS != nil && !*conf.HTTP.CORS {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/audit"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 )
@@ -34,6 +36,7 @@ type Process struct {
 	since time.Time   // when it was lost
 
 	mu     sync.Mutex
+	conf   *config.Config    // the first one
 	clocks map[string]*Clock       // those in use, or about to be
 	silent map[string]bool         // time servers that did not answer when last asked
 	group  *errgroup.Group         // of Run; nil before
@@ -230,6 +233,31 @@ func (p *Process) Close() error {
 	err := p.trail.log.Close()
 	p.trail = nil
 	return err
+}
+
+// changed names the sections that differ from those of the first configuration
+// and hold until the process ends.
+func (p *Process) changed(conf *config.Config) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conf == nil {
+		p.conf = conf
+		return nil
+	}
+	var names []string
+	for _, s := range []struct {
+		name        string
+		before, now any
+	}{
+		{"listen", p.conf.Listen, conf.Listen}, {"unix-mode", p.conf.UnixMode, conf.UnixMode}, {"admin", p.conf.Admin, conf.Admin},
+		{"watch", p.conf.Watch, conf.Watch}, {"log", p.conf.Log, conf.Log}, {"limits", p.conf.Limits, conf.Limits},
+		{"http", p.conf.HTTP, conf.HTTP}, {"traces", p.conf.Traces, conf.Traces},
+	} {
+		if !reflect.DeepEqual(s.before, s.now) {
+			names = append(names, s.name)
+		}
+	}
+	return names
 }
 
 // UseClock has the configuration use a clock of its Process, for tokens that

@@ -60,8 +60,8 @@ func New(env *cli.Env) *cobra.Command {
 
 Metrics, profiles and the details of readiness are on 127.0.0.1:2112.
 SIGTERM or SIGINT ends the server when the requests under way are answered.
-SIGHUP has it read key, chain and TLS certificate again; with --dev it does
-nothing.`,
+SIGHUP has it read its configuration again, with key, chain and TLS certificate;
+with --dev it does nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
