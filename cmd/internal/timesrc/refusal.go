@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -49,7 +50,12 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ": %s", e.Detail)
 	}
 	if e.Err != nil && e.Reason != ReasonNoAnswer {
-		fmt.Fprintf(&b, ": %v", e.Err)
+		err := e.Err
+		// The addresses in it are ours, and the one that is named already.
+		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Err != nil {
+			err = op.Err
+		}
+		fmt.Fprintf(&b, ": %v", err)
 	}
 	if cure := e.cure(); cure != "" {
 		fmt.Fprintf(&b, "; %s", cure)
