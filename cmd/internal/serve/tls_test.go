@@ -310,7 +310,10 @@ func TestLoadTLSWarns(t *testing.T) {
 	}{
 		{"good", nil, nil, ""},
 		{"expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, nil, "expired on"},
-		{"soon", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-1000 * time.Hour); c.NotAfter = time.Now().Add(50 * time.Hour) }, nil, "expires on"},
+		{"soon", func(c *x509.Certificate) {
+			c.NotBefore = time.Now().Add(-1000 * time.Hour)
+			c.NotAfter = time.Now().Add(50 * time.Hour)
+		}, nil, "expires on"},
 		{"short, but not soon", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(24 * time.Hour) }, nil, ""},
 		{"not yet", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }, nil, "is not valid before"},
 		{"no name", func(c *x509.Certificate) { c.DNSNames = nil }, nil, "subjectAltName"},
