@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -107,5 +108,55 @@ func TestHistoryProjects(t *testing.T) {
 	}
 	if len(h) != maxHistory || h[len(h)-1].at != 3*maxHistory-1 {
 		t.Errorf("%d are kept, the last of %v", len(h), h[len(h)-1].at)
+	}
+}
+
+func TestNewSample(t *testing.T) {
+	noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	good := Measurement{
+		Start: Instant{noon, time.Hour}, End: Instant{noon.Add(time.Second), time.Hour + time.Second},
+		Offset: time.Second, Error: time.Millisecond,
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*Measurement)
+		want   error
+		radius time.Duration // of the sample
+	}{
+		{"good", func(*Measurement) {}, nil, time.Millisecond},
+		{"no error at all", func(m *Measurement) { m.Error = 0 }, nil, 0},
+		{"slewed", func(m *Measurement) { m.End.Wall = m.End.Wall.Add(3 * time.Millisecond) }, nil, 4 * time.Millisecond},
+		{"slewed back", func(m *Measurement) { m.End.Wall = m.End.Wall.Add(-3 * time.Millisecond) }, nil, 4 * time.Millisecond},
+		{"set", func(m *Measurement) { m.End.Wall = m.End.Wall.Add(time.Minute) }, errWallSet, 0},
+		{"set back", func(m *Measurement) { m.End.Wall = m.End.Wall.Add(-11 * time.Millisecond) }, errWallSet, 0},
+		{"negative error", func(m *Measurement) { m.Error = -1 }, errInvalidMeasurement, 0},
+		{"vast error", func(m *Measurement) { m.Error = 1 << 62 }, errInvalidMeasurement, 0},
+		{"vast offset", func(m *Measurement) { m.Offset = 1<<63 - 1 }, errInvalidMeasurement, 0},
+		{"vast negative offset", func(m *Measurement) { m.Offset = -1 << 63 }, errInvalidMeasurement, 0},
+		{"no such leap second", func(m *Measurement) { m.Leap = 3 }, errInvalidMeasurement, 0},
+		{"negative leap second", func(m *Measurement) { m.Leap = -1 }, errInvalidMeasurement, 0},
+		{"too early", func(m *Measurement) { m.Start.Elapsed = time.Hour - 2 }, errInvalidMeasurement, 0},
+		{"too late", func(m *Measurement) { m.End.Elapsed = time.Hour + time.Minute }, errInvalidMeasurement, 0},
+		{"backwards", func(m *Measurement) { m.End.Elapsed = time.Hour - 1 }, errInvalidMeasurement, 0},
+		{"no time", func(m *Measurement) { m.Start.Wall = time.Time{} }, errInvalidMeasurement, 0},
+		{"zero", func(m *Measurement) { *m = Measurement{} }, errInvalidMeasurement, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := good
+			tt.change(&m)
+			s, err := newSample(m, time.Hour-1, time.Hour+2*time.Second, 1e-4)
+			if !errors.Is(err, tt.want) || (s == nil) != (tt.want != nil) {
+				t.Fatalf("newSample(%+v) = %v, %v; want %v", m, s, err, tt.want)
+			}
+			if s == nil {
+				return
+			}
+			if got, want := s.x.radius(), tt.radius+100*time.Microsecond; got != want { // drift of a second
+				t.Errorf("the error is %v; want %v", got, want)
+			}
+			if got, want := s.time().mid(), m.End.Wall.Add(m.Offset).UnixNano(); got != want {
+				t.Errorf("true time is %d; want %d", got, want)
+			}
+		})
 	}
 }

@@ -187,6 +187,80 @@ func TestMonitorSilence(t *testing.T) {
 	}
 }
 
+// As many as must agree must have been heard within MaxAge: one that goes on
+// answering does not keep the others' word alive.
+func TestMonitorOneRemains(t *testing.T) {
+	w := newWorld(bubble.AddDate(26, 3, 4))
+	servers, refs := three(w)
+	cfg := clock.MonitorConfig{Local: w, References: refs, MaxAge: time.Hour, Attempts: 1}
+	run(t, cfg, func(ctx context.Context, m *clock.Monitor) {
+		time.Sleep(10 * time.Minute)
+		servers[1].setUp(false)
+		servers[2].setUp(false)
+		time.Sleep(57 * time.Minute)
+		if got := reason(t, m); got != "" {
+			t.Errorf("within the hour: %q", got)
+		}
+		time.Sleep(3*time.Minute + time.Second)
+		if got := reason(t, m); got != clock.MonitorFew && got != clock.MonitorStale {
+			t.Errorf("after an hour: %q", got)
+		}
+	})
+}
+
+// Nobody asks any more: Now notices by itself.
+func TestMonitorStale(t *testing.T) {
+	w := newWorld(bubble.AddDate(26, 3, 4))
+	_, refs := three(w)
+	synctest.Test(t, func(t *testing.T) {
+		m := newMonitor(t, clock.MonitorConfig{Local: w, References: refs})
+		if err := m.Poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour - time.Minute)
+		if got := reason(t, m); got != "" {
+			t.Errorf("within the hour: %q", got)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := reason(t, m); got != clock.MonitorStale {
+			t.Errorf("after an hour: %q", got)
+		}
+		if s := m.Status(); s.State != clock.StateUnknown || s.Err == nil {
+			t.Errorf("status: %v, %v", s.State, s.Err)
+		}
+		if err := m.Poll(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A liar who overlaps an honest reference makes it no more precise while the
+// third one is silent.
+func TestMonitorSubtleLiar(t *testing.T) {
+	w := newWorld(bubble.AddDate(26, 3, 4))
+	servers, refs := three(w)
+	servers[0].root = 50 * time.Millisecond
+	servers[1].kind = colluding
+	w.lie = func(int64) (int64, time.Duration) { return int64(60 * time.Millisecond), 10 * time.Millisecond }
+	servers[2].setUp(false)
+	run(t, clock.MonitorConfig{Local: w, References: refs, Attempts: 1}, func(ctx context.Context, m *clock.Monitor) {
+		for range 1000 {
+			time.Sleep(time.Second)
+			r, err := m.Now(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if off := r.Time.Sub(time.Unix(0, w.seen[r.Time])); off.Abs() > r.Bound {
+				t.Fatalf("off by %v, bound %v", off, r.Bound)
+			}
+			if s := m.Status(); s.Offset-s.Bound > 0 {
+				t.Fatalf("the offset is %v, but it was said to be within %v", s.Offset, s.Bound)
+			}
+			w.setWall(-5*time.Millisecond, 0) // behind: the liar says even more so
+		}
+	})
+}
+
 // An oscillator that is worse than was said is noticed, and reckoned with.
 func TestMonitorDrift(t *testing.T) {
 	w := newWorld(bubble.AddDate(26, 3, 4))

@@ -125,13 +125,19 @@ func TestMonitorLeapContested(t *testing.T) {
 				done := make(chan error)
 				go func() { done <- m.Run(ctx) }()
 				given := 0
-				for range 2 * 60 * 60 {
-					time.Sleep(time.Second)
+				for time.Since(bubble) < 2*time.Hour {
+					pause := time.Second
+					if left := time.Until(bubble.Add(time.Hour)); left.Abs() < 20*time.Second {
+						pause = time.Millisecond
+					}
+					time.Sleep(pause)
 					r, err := m.Now(ctx)
 					if err != nil {
 						continue
 					}
-					given++
+					if pause == time.Second {
+						given++
+					}
 					now := w.seen[r.Time]
 					if off := r.Time.Sub(time.Unix(0, w.stamp(now))); off.Abs() > r.Bound || w.inLeap(now) {
 						t.Fatalf("at %v: off by %v, bound %v", r.Time, off, r.Bound)
@@ -142,6 +148,31 @@ func TestMonitorLeapContested(t *testing.T) {
 				}
 				cancel()
 				<-done
+			})
+		})
+	}
+}
+
+// While nothing is known yet, answers of the minutes around the end of a month
+// say nothing: on which side of a leap second they are is not known either.
+func TestMonitorStartsAtMonthEnd(t *testing.T) {
+	midnight := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, leap := range []clock.Leap{clock.LeapNone, clock.LeapInsert, clock.LeapDelete} {
+		t.Run(leap.String(), func(t *testing.T) {
+			w := newWorld(midnight.Add(-30 * time.Second))
+			w.leap, w.at, w.follows = leap, midnight.UnixNano(), true
+			_, refs := three(w)
+			run(t, clock.MonitorConfig{Local: w, References: refs}, func(ctx context.Context, m *clock.Monitor) {
+				for range 80 {
+					time.Sleep(time.Second)
+					if got := reason(t, m); got != clock.MonitorFew && got != clock.MonitorStarting {
+						t.Fatalf("%v after the start: %q", time.Since(bubble), got)
+					}
+				}
+				time.Sleep(2 * time.Minute)
+				if got := reason(t, m); got != "" {
+					t.Errorf("later: %q", got)
+				}
 			})
 		})
 	}

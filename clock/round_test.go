@@ -268,12 +268,35 @@ func TestMonitorDisagrees(t *testing.T) {
 	var got []string
 	for _, e := range events {
 		if e.Kind == clock.EventDisagrees || e.Kind == clock.EventAgrees {
-			got = append(got, fmt.Sprintf("%s %s by %.1fs", e.Reference, e.Kind, e.Size.Seconds()))
+			got = append(got, fmt.Sprint(e.Reference, " ", e.Kind, " by ", e.Size.Abs().Round(100*time.Millisecond)))
 		}
 	}
-	if want := []string{"b disagrees by 0.3s", "b agrees by 0.0s"}; !slices.Equal(got, want) {
+	if want := []string{"b disagrees by 300ms", "b agrees by 0s"}; !slices.Equal(got, want) {
 		t.Errorf("got %q; want %q", got, want)
 	}
+}
+
+// The answers that the time is first learned from are of one time.
+func TestMonitorStartsWithFreshAnswers(t *testing.T) {
+	w := newWorld(bubble.AddDate(26, 3, 4))
+	servers, refs := three(w)
+	servers[1].setUp(false)
+	servers[2].setUp(false)
+	run(t, clock.MonitorConfig{Local: w, References: refs, Attempts: 1}, func(ctx context.Context, m *clock.Monitor) {
+		time.Sleep(time.Second)
+		servers[0].setUp(false)
+		time.Sleep(200 * time.Second)
+		servers[1].setUp(true)
+		time.Sleep(75 * time.Second)
+		if got := reason(t, m); got != clock.MonitorFew {
+			t.Errorf("two answered minutes apart: %q", got)
+		}
+		servers[0].setUp(true)
+		time.Sleep(75 * time.Second)
+		if got := reason(t, m); got != "" {
+			t.Errorf("two answered: %q", got)
+		}
+	})
 }
 
 // Status and Now may be called while rounds are made.
