@@ -122,7 +122,7 @@ func converse(conn *tls.Conn) (*agreement, error) {
 // waits for us to close has sent all that it wanted to.
 func readEnd(conn *tls.Conn) error {
 	if err := conn.CloseWrite(); err != nil {
-		return nil //nolint:nilerr // it has hung up already, and said nothing more
+		return nil // it has hung up already, and said nothing more
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(closeWait)); err != nil {
 		return err

@@ -124,6 +124,9 @@ type Client struct {
 	last     error         // why the last key exchange failed
 }
 
+// errNoUse is why a key exchange failed that succeeded.
+var errNoUse = errors.New("it succeeded, but all cookies of it were used up without an answer")
+
 var _ clock.Reference = (*Client)(nil)
 
 // New returns a client. It asks nothing yet.
@@ -161,7 +164,8 @@ func New(cfg Config) (*Client, error) {
 func (c *Client) Name() string { return c.cfg.Address }
 
 // Measure asks the server for the time, and before that for keys if there are
-// none that serve. Its errors are of type *[Error] or *timesrc.Error.
+// none that serve. Its errors are of type *[Error] or *timesrc.Error, or that
+// of a context which ends while another measurement is under way.
 func (c *Client) Measure(ctx context.Context) (clock.Measurement, error) {
 	select {
 	case <-c.turn:
@@ -176,8 +180,6 @@ func (c *Client) Measure(ctx context.Context) (clock.Measurement, error) {
 	if err != nil {
 		return clock.Measurement{}, err
 	}
-	// Keys and server are good: RFC 8915, 4.2.
-	c.failures, c.last = 0, nil
 	told := m.End.Wall.Add(m.Offset)
 	if told.Add(m.Error).Before(c.keys.notBefore) || told.Add(-m.Error).After(c.keys.notAfter) {
 		err := &Error{Server: c.server, Reason: ReasonCertificate, Err: fmt.Errorf("it says %s, and its certificate is valid from %s to %s",
@@ -185,6 +187,7 @@ func (c *Client) Measure(ctx context.Context) (clock.Measurement, error) {
 		c.keys = nil
 		return clock.Measurement{}, err
 	}
+	c.failures = 0 // keys and server are good: RFC 8915, 4.2
 	m.Authenticated = true
 	return m, nil
 }
@@ -200,10 +203,11 @@ func (c *Client) establish(ctx context.Context) error {
 		if serves {
 			return nil
 		}
-		return &Error{Server: c.server, Reason: ReasonWaiting, Err: c.why(), retry: c.due - now}
+		return &Error{Server: c.server, Reason: ReasonWaiting, Err: c.last, retry: c.due - now}
 	}
 	c.due = now + retryInterval(c.failures)
 	c.failures++
+	c.last = errNoUse
 	limited := ctx
 	if serves {
 		var cancel context.CancelFunc
@@ -212,7 +216,7 @@ func (c *Client) establish(ctx context.Context) error {
 	}
 	keys, err := c.exchangeKeys(limited)
 	if err == nil {
-		c.keys, c.last = keys, nil
+		c.keys = keys
 		return nil
 	}
 	c.last = err
@@ -236,18 +240,6 @@ func (c *Client) serves(now time.Duration) (ok, want bool) {
 	return true, k.refused || now-k.made > keysRefresh
 }
 
-// why is the reason for having to wait.
-func (c *Client) why() error {
-	var e *Error
-	switch {
-	case c.last == nil:
-		return errors.New("succeeded, but the cookies of it brought no time")
-	case errors.As(c.last, &e):
-		return e.Err
-	}
-	return c.last
-}
-
 // retryInterval is how long to wait from the beginning of a key exchange to the
 // next one, after so many that led to nothing.
 func retryInterval(failures int) time.Duration {
@@ -260,6 +252,7 @@ func (c *Client) ask(ctx context.Context) (clock.Measurement, error) {
 	keys := c.keys
 	addr, err := keys.target(ctx)
 	if err != nil {
+		keys.refused = true // the next key exchange may name another
 		var e *Error
 		if errors.As(err, &e) {
 			e.Server = c.server

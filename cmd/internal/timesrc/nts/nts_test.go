@@ -2,10 +2,13 @@ package nts_test
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -462,6 +465,26 @@ func TestContext(t *testing.T) {
 	}
 	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("it took %v", d)
+	}
+}
+
+// AES-SIV is no algorithm of FIPS 140-3. The mode is chosen where a process
+// starts.
+func TestFIPS(t *testing.T) {
+	if fips140.Enforced() {
+		c, err := nts.New(nts.Config{Address: "time.example"})
+		if c != nil || err == nil || !strings.Contains(err.Error(), "FIPS 140-3") {
+			t.Errorf("New = %v, %v; want it to refuse", c, err)
+		}
+		return
+	}
+	for mode, test := range map[string]string{"only": "^TestFIPS$", "on": "^TestMeasure$"} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", test, "-test.v")
+		cmd.Env = append(os.Environ(), "GODEBUG=fips140="+mode)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: "+strings.Trim(test, "^$")) {
+			t.Errorf("GODEBUG=fips140=%s: %v\n%s", mode, err, out)
+		}
 	}
 }
 

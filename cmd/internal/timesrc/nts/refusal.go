@@ -41,19 +41,25 @@ type Error struct {
 
 // Error names the server, what was wrong and what to do about it.
 func (e *Error) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "time server nts://%s: ", e.Server)
-	if e.Reason == ReasonWaiting {
-		fmt.Fprintf(&b, "no keys, the next key exchange is due in %v; the last one: ", e.retry.Round(time.Second))
+	return "time server nts://" + e.Server + ": " + e.text()
+}
+
+func (e *Error) text() string {
+	var last *Error
+	switch {
+	case e.Reason == ReasonWaiting && errors.As(e.Err, &last):
+		return fmt.Sprintf("no keys, and the next key exchange is due in %v; the last one: %s", e.retry.Round(time.Second), last.text())
+	case e.Reason == ReasonWaiting:
+		return fmt.Sprintf("no keys, and the next key exchange is due in %v; the last one: %v", e.retry.Round(time.Second), e.Err)
 	}
+	text := e.Err.Error()
 	if e.Reason == ReasonMalformed {
-		b.WriteString("malformed answer: ")
+		text = "malformed answer: " + text
 	}
-	b.WriteString(e.Err.Error())
 	if cure := e.cure(); cure != "" {
-		b.WriteString("; " + cure)
+		text += "; " + cure
 	}
-	return b.String()
+	return text
 }
 
 // Unwrap returns the cause.
