@@ -158,13 +158,14 @@ func (w *writer) rotate(now time.Time, reason SealReason) error {
 		return err
 	}
 	w.sealed = true
-	return w.create(now, nil)
+	return w.create(now, "", nil)
 }
 
 // create ends the current file, if there is one, and makes the next with its
 // header and what was mended. It is used when all of it is on the disk, its
-// name as well.
-func (w *writer) create(now time.Time, notes []*Recovered) error {
+// name as well. The header alone says whether the file before was given up: of
+// a group that is torn, the first line may be all that is left.
+func (w *writer) create(now time.Time, unsealed RecoveredReason, notes []*Recovered) error {
 	name := segmentName(w.number+1, now)
 	f, err := w.claim(name)
 	if err != nil {
@@ -174,7 +175,7 @@ func (w *writer) create(now time.Time, notes []*Recovered) error {
 	header := &Segment{
 		Segment: w.number + 1, Format: format,
 		Instance: w.cfg.Instance, Host: w.cfg.Host, Program: w.cfg.Program,
-		PrevSeq: w.at.n, PrevHash: w.at.head, Stamped: w.stamped,
+		PrevSeq: w.at.n, PrevHash: w.at.head, Stamped: w.stamped, Unsealed: unsealed,
 	}
 	if err == nil {
 		err = w.line(header, &next)
@@ -269,7 +270,11 @@ func (w *writer) ready(now time.Time) error {
 			note.Detail += "; cutting it off: " + err.Error()
 		}
 	}
-	if err := w.create(now, []*Recovered{note}); err != nil {
+	unsealed := RecoveredFailed
+	if w.sealed {
+		unsealed = ""
+	}
+	if err := w.create(now, unsealed, []*Recovered{note}); err != nil {
 		return err
 	}
 	w.broken, w.cause, w.lost, w.retry = nil, nil, 0, time.Time{}

@@ -55,7 +55,8 @@
 // nanoseconds, times like time. What is in brackets is left out where there is
 // nothing to say.
 //
-//	segment    segment, format, instance, host, program, prev_n, prev_hash, stamped_n
+//	segment    segment, format, instance, host, program, prev_n, prev_hash, stamped_n,
+//	           [unsealed]
 //	seal       count, reason, earliest, latest
 //	token      serial, gen_time, policy, algorithm, digest, accuracy_ns, clock_state,
 //	           clock_bound_ns, cert, key, token_sha256, [client], [request]
@@ -71,8 +72,8 @@
 // The first line of each file is a segment; it says which record it follows, and
 // its hash. A file that is full or old enough ends with a seal. One that ends
 // without was given up because the disk failed or something in it is damaged;
-// then the second line of the next file is a recovered that says so, and lines
-// in the file with a number above its last_n are void.
+// then the segment of the next file says so in unsealed, what follows its prev_n
+// in the file is void, and a recovered tells more.
 //
 // In a stamp, token is the DER of a TimeStampToken in base64 with padding; its
 // imprint is head itself, as a SHA-256, so that "openssl ts -verify -digest" can

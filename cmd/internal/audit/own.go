@@ -15,6 +15,10 @@ type Segment struct {
 	PrevSeq  uint64 // the number of the last record of the file before, 0 in the first file
 	PrevHash Hash   // its hash, zero in the first file
 	Stamped  uint64 // the number of the last record that a timestamp is known for
+	// Unsealed says why the file before has no seal: RecoveredFailed or
+	// RecoveredDamaged. What follows record PrevSeq in that file is void then.
+	// "": left out, it has one.
+	Unsealed RecoveredReason
 }
 
 // Kind returns KindSegment.
@@ -29,6 +33,7 @@ func (r *Segment) fields(c *coder) {
 	c.count("prev_n", &r.PrevSeq)
 	c.hash("prev_hash", &r.PrevHash)
 	c.count("stamped_n", &r.Stamped)
+	c.option("unsealed", (*string)(&r.Unsealed))
 }
 
 // A Seal is the last record of a file that is full or old enough.

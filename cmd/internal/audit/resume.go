@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"slices"
+	"strings"
 )
 
 // resume finds where the log has got to, mends what a crash left behind, and
@@ -50,9 +52,14 @@ func (w *writer) resume() ([]past, error) {
 		return nil, err
 	}
 	if found == nil {
-		return list, w.create(w.cfg.Now(), notes)
+		return list, w.create(w.cfg.Now(), "", notes)
 	}
-	return list, w.continueWith(segs[len(segs)-1], found, notes)
+	last := segs[len(segs)-1]
+	earlier, err := w.asides(names, last, found)
+	if err != nil {
+		return nil, err
+	}
+	return list, w.continueWith(last, found, append(earlier, notes...))
 }
 
 // errNoLog is an empty folder where there should be a log.
@@ -63,21 +70,59 @@ var errNoLog = &diskError{
 
 // look examines the last of segs.
 func (w *writer) look(segs []segment) (*finding, error) {
-	last := segs[len(segs)-1]
+	last, before := segs[len(segs)-1], segs[:len(segs)-1]
 	found, err := examine(last.name, w.f, nil)
-	if err == nil && found.head == nil {
+	if err == nil && found.head != nil && found.head.Format > format {
+		return nil, fmt.Errorf("%s was written by a later version of the program, %s", last.name, found.head.Program)
+	}
+	fits := err == nil && found.head != nil
+	if fits && found.group == found.head.PrevSeq {
+		// That the header was on the disk is not proved by a later group. It may be
+		// what the disk held there before.
+		fits, err = w.fits(before, last, found.head)
+	}
+	if err == nil && !fits {
 		var from link
-		if from, err = w.endOf(segs[:len(segs)-1]); err == nil {
+		if from, err = w.endOf(before); err == nil {
 			found, err = examine(last.name, w.f, &from)
 		}
 	}
 	if err != nil {
 		return nil, &diskError{err: err, advice: "if " + last.name + " cannot be read any more, save what can be, and move it elsewhere: the log then continues, and its verification will always show that the file is missing"}
 	}
-	if found.head != nil && found.head.Format > format {
-		return nil, fmt.Errorf("%s was written by a later version of the program, %s", last.name, found.head.Program)
-	}
 	return found, nil
+}
+
+// fits says whether a header follows the file before: either its end, or, if
+// that was given up, a record after which nothing was confirmed.
+func (w *writer) fits(before []segment, s segment, head *Segment) (bool, error) {
+	if len(before) == 0 || before[len(before)-1].number != s.number-1 {
+		return true, nil // there is nothing to compare with
+	}
+	r, err := w.disk.Read(before[len(before)-1].name)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	size, err := r.Size()
+	if err != nil {
+		return false, err
+	}
+	there := false
+	for scan := newScanner(s.name, r, size); ; {
+		l, err := scan.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return there, nil
+		case err != nil:
+			return false, err
+		case l.err != nil:
+		case l.link() == link{head.PrevSeq, head.PrevHash}:
+			there = true
+		case there && l.Synced > head.PrevSeq, there && head.Unsealed == "":
+			return false, nil
+		}
+	}
 }
 
 // endOf returns the last record of files that are read only.
@@ -152,9 +197,8 @@ func (w *writer) continueWith(last segment, found *finding, notes []*Recovered) 
 	}
 	w.began, w.earliest, w.latest, w.stamped = found.began, found.earliest, found.latest, found.stamped
 	if found.damage != nil {
-		// It is evidence, and stays as it is. The note about it comes first, where
-		// readers look for it.
-		return w.create(now, append([]*Recovered{{
+		// It is evidence, and stays as it is.
+		return w.create(now, RecoveredDamaged, append([]*Recovered{{
 			Reason: RecoveredDamaged, Name: last.name, Seq: found.good.n,
 			Offset: uint64(found.damage.Offset), Bytes: uint64(found.size - found.damage.Offset),
 			Detail: fmt.Sprintf("line %d: %v", found.damage.Line, found.damage.why()),
@@ -171,7 +215,7 @@ func (w *writer) continueWith(last segment, found *finding, notes []*Recovered) 
 		return err
 	}
 	if found.sealed {
-		return w.create(now, notes)
+		return w.create(now, "", notes)
 	}
 	if len(notes) == 0 {
 		return nil
@@ -247,6 +291,44 @@ func (w *writer) cutOff(s segment, found *finding) (*Recovered, error) {
 	return note, w.f.Sync()
 }
 
+// asides returns notes about files that were put aside by a start that did not
+// live to record it.
+func (w *writer) asides(names []string, last segment, found *finding) ([]*Recovered, error) {
+	var notes []*Recovered
+	for _, name := range names {
+		of, _, ok := strings.Cut(name, nameSuffix+".")
+		number, known := parseName(of + nameSuffix)
+		if !ok || !known || number < last.number || !strings.HasSuffix(name, asideSuffix) || slices.Contains(found.aside, name) {
+			continue
+		}
+		n, digest, err := w.hashFile(name)
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, &Recovered{
+			Reason: RecoveredTorn, Name: of + nameSuffix, Seq: found.good.n, Offset: uint64(found.end),
+			Bytes: uint64(n), SHA256: digest, Aside: name, Detail: "put aside at an earlier start",
+		})
+	}
+	return notes, nil
+}
+
+func (w *writer) hashFile(name string) (n int64, sum [sha256.Size]byte, err error) {
+	r, err := w.disk.Read(name)
+	if err != nil {
+		return 0, sum, err
+	}
+	defer r.Close()
+	size, err := r.Size()
+	if err != nil {
+		return 0, sum, err
+	}
+	digest := sha256.New()
+	n, err = io.Copy(digest, io.NewSectionReader(r, 0, size))
+	copy(sum[:], digest.Sum(nil))
+	return n, sum, err
+}
+
 // asideFile makes a file with a name like that of a segment.
 func (w *writer) asideFile(of string) (string, file, error) {
 	for i := 1; i < math.MaxInt; i++ {
@@ -268,8 +350,7 @@ func (w *writer) putAside(s segment, f file, found *finding) (*Recovered, error)
 	if err := empty.Close(); err != nil {
 		return nil, err
 	}
-	digest := sha256.New()
-	n, err := io.Copy(digest, io.NewSectionReader(f, 0, found.size))
+	n, digest, err := w.hashFile(s.name)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +360,6 @@ func (w *writer) putAside(s segment, f file, found *finding) (*Recovered, error)
 	if err := w.disk.Sync(); err != nil {
 		return nil, err
 	}
-	note := &Recovered{Reason: RecoveredTorn, Name: s.name, Seq: found.good.n, Bytes: uint64(n), Aside: name}
-	copy(note.SHA256[:], digest.Sum(nil))
+	note := &Recovered{Reason: RecoveredTorn, Name: s.name, Seq: found.good.n, Bytes: uint64(n), SHA256: digest, Aside: name}
 	return note, f.Close()
 }

@@ -90,16 +90,18 @@ func (s *scanner) next() (*line, error) {
 type finding struct {
 	head     *Segment // what its first record says, nil if it is none
 	began    time.Time
-	good     link  // the last record to go on from
-	end      int64 // where it ends in the file
-	size     int64 // of the file
-	synced   int64 // where the records begin that may not be on the disk
+	good     link   // the last record to go on from
+	end      int64  // where it ends in the file
+	size     int64  // of the file
+	synced   int64  // where the records begin that may not be on the disk
+	group    uint64 // what these say was on the disk before
 	records  uint64
 	sealed   bool
 	earliest time.Time
 	latest   time.Time
-	stamped  uint64 // the last record with a timestamp
-	damage   *line  // the first line that was confirmed once and is wrong now
+	stamped  uint64   // the last record with a timestamp
+	aside    []string // files that records in it name
+	damage   *line    // the first line that was confirmed once and is wrong now
 }
 
 // torn says that something follows the last good record.
@@ -117,11 +119,11 @@ func examine(name string, r reader, from *link) (*finding, error) {
 		return nil, err
 	}
 	f := &finding{size: size}
+	number, _ := parseName(name)
 	if from != nil {
 		f.good = *from
 	}
 	var bad *line
-	var group uint64
 	for s := newScanner(name, r, size); ; {
 		l, err := s.next()
 		if errors.Is(err, io.EOF) {
@@ -131,7 +133,8 @@ func examine(name string, r reader, from *link) (*finding, error) {
 			return nil, err
 		}
 		h, header := l.Record.(*Segment)
-		header = header && l.err == nil && l.Line == 1 && l.Chained
+		header = header && l.err == nil && l.Line == 1 && l.Chained && h.Segment == number &&
+			(from == nil || link{h.PrevSeq, h.PrevHash} == *from)
 		switch {
 		case bad == nil && l.err == nil && l.Chained && (header || l.Seq == f.good.n+1):
 		case bad != nil && l.err == nil && l.Seq > f.good.n && l.Synced > f.good.n && (from != nil || f.head != nil):
@@ -150,8 +153,8 @@ func examine(name string, r reader, from *link) (*finding, error) {
 		if header {
 			f.head, f.began, f.stamped = h, l.Time, h.Stamped
 		}
-		if l.Synced != group {
-			group, f.synced = l.Synced, l.Offset
+		if l.Synced != f.group {
+			f.group, f.synced = l.Synced, l.Offset
 		}
 		f.good, f.end = l.link(), l.end()
 		f.note(l)
@@ -166,6 +169,8 @@ func (f *finding) note(l *line) {
 	switch r := l.Record.(type) {
 	case *Stamp:
 		f.stamped = max(f.stamped, r.Seq)
+	case *Recovered:
+		f.aside = append(f.aside, r.Aside)
 	case *Token:
 		f.span(r.GenTime)
 	}

@@ -167,10 +167,7 @@ func (v *verifier) one(ctx context.Context, i int) error {
 	} else if err != nil {
 		return err
 	}
-	next := v.visit.next
-	explained := next.note != nil && next.header != nil && next.note.Name == s.name &&
-		next.note.Seq == next.header.PrevSeq && next.note.Reason != RecoveredTorn
-	if !last && !v.file.sealed && !explained {
+	if !last && !v.file.sealed && (v.visit.next == nil || v.visit.next.Unsealed == "") {
 		v.problem(nil, BadEnd, "it ends without a seal, and the next file does not say why")
 	}
 	return nil
@@ -180,7 +177,7 @@ func (v *verifier) one(ctx context.Context, i int) error {
 // damaged in the same way as when the log is opened.
 func (v *verifier) readLast(ctx context.Context, i int) error {
 	s := v.visit.segs[i]
-	v.visit.next = opening{}
+	v.visit.next = nil
 	r, err := v.visit.folder.Read(s.name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errGone
@@ -210,13 +207,13 @@ func (v *verifier) missing(before fileState, s segment) error {
 	if s.number <= before.number+1 {
 		return nil
 	}
-	o, err := v.visit.opening(s)
+	h, err := v.visit.header(s)
 	if err != nil {
 		return err
 	}
 	g := gap{first: before.number + 1, last: s.number - 1}
-	if o.header != nil {
-		g.follows, g.ok = link{o.header.PrevSeq, o.header.PrevHash}, true
+	if h != nil {
+		g.follows, g.ok = link{h.PrevSeq, h.PrevHash}, true
 	}
 	v.gaps = append(v.gaps, g)
 	return nil
@@ -225,13 +222,7 @@ func (v *verifier) missing(before fileState, s segment) error {
 // line verifies a line.
 func (v *verifier) line(ctx context.Context, l *line) error {
 	if l.err != nil {
-		if v.beyond(v.end.n + 1) {
-			return nil
-		}
 		v.problem(l, BadLine, "%v", l.err)
-		return nil
-	}
-	if v.visit.void(l.Seq) && v.beyond(l.Seq) {
 		return nil
 	}
 	v.file.lines++
@@ -246,13 +237,6 @@ func (v *verifier) line(ctx context.Context, l *line) error {
 	v.end = l.link()
 	v.remember(v.end, l.Time)
 	return v.record(ctx, l)
-}
-
-// beyond says that a number is above what the next file follows, and that the
-// next file says why.
-func (v *verifier) beyond(n uint64) bool {
-	next := v.visit.next
-	return v.visit.void(n) && next.note != nil && next.note.Name == v.file.name && next.note.Seq == next.header.PrevSeq
 }
 
 // remember keeps a hash for timestamps and crosses it off the auditor's list.

@@ -110,14 +110,14 @@ func (v *verifier) hashOf(ctx context.Context, n uint64) (*Hash, time.Time, erro
 		if s.number > v.file.number {
 			break
 		}
-		if o, err := again.opening(s); err != nil {
+		if h, err := again.header(s); err != nil {
 			return nil, time.Time{}, err
-		} else if o.header == nil || o.header.PrevSeq >= n {
+		} else if h == nil || h.PrevSeq >= n {
 			continue
 		}
 		err := again.file(ctx, i, func(l *line) error {
 			switch {
-			case l.err != nil || again.void(l.Seq) || l.Seq < n:
+			case l.err != nil || l.Seq < n:
 				return nil
 			case l.Seq == n:
 				keep := *l
@@ -125,7 +125,7 @@ func (v *verifier) hashOf(ctx context.Context, n uint64) (*Hash, time.Time, erro
 			}
 			return errEnough
 		})
-		if err != nil && !errors.Is(err, errEnough) && !errors.Is(err, errGone) {
+		if err != nil && !errors.Is(err, errGone) {
 			return nil, time.Time{}, err
 		}
 		if found != nil {
@@ -134,6 +134,3 @@ func (v *verifier) hashOf(ctx context.Context, n uint64) (*Hash, time.Time, erro
 	}
 	return nil, time.Time{}, nil
 }
-
-// errEnough ends the reading of a file.
-var errEnough = errors.New("enough")

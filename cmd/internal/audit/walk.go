@@ -35,7 +35,7 @@ func walk(ctx context.Context, d folder, want func(segment) bool, f func(*Entry)
 			continue
 		}
 		err := v.file(ctx, i, func(l *line) error {
-			if l.err != nil || v.void(l.Seq) {
+			if l.err != nil {
 				return nil
 			}
 			return f(&l.Entry)
@@ -51,13 +51,7 @@ func walk(ctx context.Context, d folder, want func(segment) bool, f func(*Entry)
 type visit struct {
 	folder folder
 	segs   []segment
-	next   opening // of the file after the current one
-}
-
-// An opening is how a file begins.
-type opening struct {
-	header *Segment   // its first record, nil if that is none
-	note   *Recovered // its second, if it says what became of the file before
+	next   *Segment // how the file after the current one begins, nil if it does not
 }
 
 func newVisit(d folder) (*visit, error) {
@@ -72,48 +66,35 @@ func newVisit(d folder) (*visit, error) {
 	return v, nil
 }
 
-// opening reads how a file begins.
-func (v *visit) opening(s segment) (opening, error) {
+// header returns the first record of a file, nil if it is none.
+func (v *visit) header(s segment) (*Segment, error) {
 	r, err := v.folder.Read(s.name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return opening{}, nil
+		return nil, nil
 	} else if err != nil {
-		return opening{}, fmt.Errorf("audit: %w", err)
+		return nil, fmt.Errorf("audit: %w", err)
 	}
 	defer r.Close()
-	size, err := r.Size()
-	if err != nil {
-		return opening{}, fmt.Errorf("audit: %w", err)
+	l, err := firstLine(s.name, r)
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
 	}
-	var o opening
-	for scan := newScanner(s.name, r, min(size, 2*MaxLine)); ; {
-		l, err := scan.next()
-		if errors.Is(err, io.EOF) {
-			return o, nil
-		} else if err != nil {
-			return opening{}, fmt.Errorf("audit: %w", err)
-		}
-		switch {
-		case l.err != nil:
-			return o, nil
-		case l.Line == 1:
-			if o.header, _ = l.Record.(*Segment); o.header == nil {
-				return o, nil
-			}
-		default:
-			o.note, _ = l.Record.(*Recovered)
-			return o, nil
-		}
+	if l.err != nil {
+		return nil, nil
 	}
+	h, _ := l.Record.(*Segment)
+	return h, nil
 }
 
 // file calls f with each line of a file. The error is errGone if it is not
 // there any more, as can be while a server is writing.
 func (v *visit) file(ctx context.Context, i int, f func(*line) error) error {
-	v.next = opening{}
+	v.next = nil
 	if i+1 < len(v.segs) {
 		var err error
-		if v.next, err = v.opening(v.segs[i+1]); err != nil {
+		if v.next, err = v.header(v.segs[i+1]); err != nil {
 			return err
 		}
 	}
@@ -129,8 +110,24 @@ func (v *visit) file(ctx context.Context, i int, f func(*line) error) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	return scanFile(ctx, newScanner(s.name, r, size), f)
+	err = scanFile(ctx, newScanner(s.name, r, size), func(l *line) error {
+		if err := f(l); err != nil {
+			return err
+		}
+		// What follows in a file that was given up is void, whatever it says.
+		if n := v.next; n != nil && n.Unsealed != "" && l.err == nil && l.link() == (link{n.PrevSeq, n.PrevHash}) {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }
+
+// errEnough ends the reading of a file.
+var errEnough = errors.New("enough")
 
 // scanFile calls f with each line.
 func scanFile(ctx context.Context, scan *scanner, f func(*line) error) error {
@@ -155,7 +152,3 @@ func scanFile(ctx context.Context, scan *scanner, f func(*line) error) error {
 
 // errGone is a file that was listed and is not there any more.
 var errGone = fmt.Errorf("audit: the file is gone: %w", fs.ErrNotExist)
-
-// void says that a record was given up: the next file goes on from an earlier
-// one.
-func (v *visit) void(n uint64) bool { return v.next.header != nil && n > v.next.header.PrevSeq }
