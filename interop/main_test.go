@@ -38,6 +38,8 @@ var debian = []peers.Need{
 	{Command: "softhsm2-util", Package: "softhsm2"},
 	{Command: softHSM, Package: "softhsm2"},
 	{Command: "pkcs11-tool", Package: "opensc"},
+	{Command: "chronyd", Package: "chrony"},
+	{Command: "faketime", Package: "faketime"},
 }
 
 // programs lists the Go programs of others that the tests run.
