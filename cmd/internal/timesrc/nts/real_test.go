@@ -1,4 +1,4 @@
-//go:build interop
+//go:build interop && linux
 
 package nts_test
 
@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/timesrc"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/timesrc/nts"
 )
@@ -144,17 +145,17 @@ func (c *chrony) run(t *testing.T, command ...string) {
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // faketime and chronyd have children
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	c.stop = func() {
 		c.stop = func() {}
 		defer log.Close()
-		// A signal that it can handle: it has a child for NTS-KE.
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM); err != nil {
 			t.Error(err)
 		}
-		kill := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		kill := time.AfterFunc(10*time.Second, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 		defer kill.Stop()
 		cmd.Wait() // its status says how it was ended
 	}
@@ -285,4 +286,29 @@ func TestRealChronyKeepsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	near(t, m, 0)
+}
+
+// A monitor that asks three servers by NTS, one of which is wrong.
+func TestRealChronyMonitored(t *testing.T) {
+	var references []clock.Reference
+	for i := range 3 {
+		server := newChrony(t)
+		if i == 0 {
+			server.run(t, "faketime", "-f", "+2s")
+		} else {
+			server.run(t)
+		}
+		references = append(references, server.client(t, nil))
+	}
+	monitor, err := clock.NewMonitor(clock.MonitorConfig{References: references, Local: timesrc.SystemLocal()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := monitor.Poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r, err := monitor.Now(t.Context())
+	if err != nil || r.State != clock.StateSynchronised || r.Bound > 50*time.Millisecond {
+		t.Errorf("Now = %+v, %v", r, err)
+	}
 }
