@@ -17,8 +17,8 @@ const (
 	minStampEvery = time.Second
 )
 
-// complete fills in the defaults.
-func (a *Audit) complete() {
+// Complete fills in the defaults.
+func (a *Audit) Complete() {
 	if a.Segment == 0 {
 		a.Segment = defaultSegment
 	}

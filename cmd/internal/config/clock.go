@@ -25,8 +25,8 @@ const (
 	maxAttempts     = 10
 )
 
-// complete fills in the defaults.
-func (c *Clock) complete() {
+// Complete fills in the defaults.
+func (c *Clock) Complete() {
 	if c.Source != ClockNTP {
 		return
 	}

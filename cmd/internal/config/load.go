@@ -222,10 +222,10 @@ func (c *Config) complete() {
 		c.HTTP.CORS = &on
 	}
 	if c.Audit != nil {
-		c.Audit.complete()
+		c.Audit.Complete()
 	}
 	if c.TSA != nil && c.TSA.Clock != nil {
-		c.TSA.Clock.complete()
+		c.TSA.Clock.Complete()
 	}
 }
 

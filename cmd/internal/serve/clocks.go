@@ -251,13 +251,22 @@ func (p *Process) ended(e clock.MonitorEvent) {
 	}
 }
 
-// clockStatus is the monitor for the metrics, nil if there is none.
-func (p *Process) clockStatus() *metrics.Clock {
+// monitorStatus is how the monitor sees the clock, nil if there is none.
+func (p *Process) monitorStatus() *clock.MonitorStatus {
 	c := p.clock.Load()
 	if c == nil || c.monitor == nil {
 		return nil
 	}
 	s := c.monitor.Status()
+	return &s
+}
+
+// clockStatus is the monitor for the metrics, nil if there is none.
+func (p *Process) clockStatus() *metrics.Clock {
+	s := p.monitorStatus()
+	if s == nil {
+		return nil
+	}
 	m := &metrics.Clock{Known: s.State == clock.StateSynchronised, Offset: s.Offset, Drift: s.Drift.Seconds()}
 	for _, r := range s.References {
 		m.Servers = append(m.Servers, metrics.TimeServer{Name: r.Name, Up: r.Reachable, Agrees: r.Agrees, Measured: r.Measured,

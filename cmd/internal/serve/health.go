@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsp"
@@ -58,6 +59,8 @@ type readyJSON struct {
 	Policy          string    `json:"policy"`
 	AccuracySeconds float64   `json:"accuracySeconds"`
 	Keys            []keyJSON `json:"keys"`
+	// Audit is the record of issue, absent where there is none.
+	Audit *auditJSON `json:"audit,omitempty"`
 	// Next is what takes over, absent when nothing does.
 	Next *nextJSON `json:"next,omitempty"`
 }
@@ -115,6 +118,82 @@ type clockJSON struct {
 	Time         *time.Time `json:"time,omitempty"`
 	BoundSeconds *float64   `json:"boundSeconds,omitempty"`
 	Detail       string     `json:"detail,omitempty"`
+
+	// OffsetSeconds is true time minus that of the clock, absent while it is not
+	// known or not measured.
+	OffsetSeconds *float64 `json:"offsetSeconds,omitempty"`
+	// Agree is how many time servers must agree.
+	Agree   int              `json:"agree,omitempty"`
+	Servers []timeServerJSON `json:"servers,omitempty"`
+}
+
+// timeServerJSON is how a time server is; what was measured is absent if
+// nothing was.
+type timeServerJSON struct {
+	Name          string   `json:"name"`
+	Answers       bool     `json:"answers"`
+	Agrees        bool     `json:"agrees"`
+	Authenticated bool     `json:"authenticated"`
+	Stratum       int      `json:"stratum,omitempty"`
+	OffsetSeconds *float64 `json:"offsetSeconds,omitempty"`
+	ErrorSeconds  *float64 `json:"errorSeconds,omitempty"`
+	AgeSeconds    *float64 `json:"ageSeconds,omitempty"`
+	Detail        string   `json:"detail,omitempty"` // why it does not answer
+}
+
+// describeMonitor adds what the clock is compared with.
+func (doc *clockJSON) describeMonitor(s *clock.MonitorStatus) {
+	if s == nil {
+		return
+	}
+	doc.Agree = s.Need
+	if s.State == clock.StateSynchronised {
+		offset := s.Offset.Seconds()
+		doc.OffsetSeconds = &offset
+	}
+	for _, r := range s.References {
+		j := timeServerJSON{Name: r.Name, Answers: r.Reachable, Agrees: r.Agrees, Authenticated: r.Authenticated, Stratum: r.Stratum}
+		if r.Err != nil {
+			j.Detail = r.Err.Error()
+		}
+		if r.Measured {
+			offset, bound, age := r.Offset.Seconds(), r.Error.Seconds(), r.Age.Seconds()
+			j.OffsetSeconds, j.ErrorSeconds, j.AgeSeconds = &offset, &bound, &age
+		}
+		doc.Servers = append(doc.Servers, j)
+	}
+}
+
+// auditJSON is how the record of issue is.
+type auditJSON struct {
+	Works  bool   `json:"works"`
+	Detail string `json:"detail,omitempty"` // why it does not
+	// Record is the number of the last record, Head its hash: who keeps both
+	// elsewhere will notice if the end of the record goes missing.
+	Record    uint64 `json:"record"`
+	Head      string `json:"head"`
+	Segment   string `json:"segment"`
+	Unstamped int    `json:"unstampedSegments"`
+	// StampDetail is why the last stamp was not made.
+	StampDetail string `json:"stampDetail,omitempty"`
+}
+
+func (p *Process) describeAudit() *auditJSON {
+	p.mu.Lock()
+	t := p.trail
+	p.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	s := t.log.State()
+	j := &auditJSON{Works: s.Err == nil, Record: s.Seq, Head: s.Head.String(), Segment: s.Segment, Unstamped: s.Unstamped}
+	if s.Err != nil {
+		j.Detail = s.Err.Error()
+	}
+	if s.StampErr != nil {
+		j.StampDetail = s.StampErr.Error()
+	}
+	return j
 }
 
 // serveReadyDetails tells operators why.
@@ -125,6 +204,8 @@ func (s *Server) serveReadyDetails(w http.ResponseWriter, r *http.Request) {
 	doc := readyJSON{Ready: true, Policy: a.Policy().String(), AccuracySeconds: a.Accuracy().Seconds()}
 	doc.Window.From, doc.Window.Until = a.Window()
 	doc.describeKeys(s.cfg.TSA.State())
+	doc.Clock.describeMonitor(s.process.monitorStatus())
+	doc.Audit = s.process.describeAudit()
 	status := http.StatusOK
 	if err := s.ready(ctx); err != nil {
 		status = http.StatusServiceUnavailable

@@ -83,7 +83,7 @@ func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error
 	cfg.Limited = conf.Clients != nil
 	if !opts.CheckOnly {
 		if err := opts.Process.OpenAudit(conf.Audit, opts.Build); err != nil {
-			return Config{}, err
+			return Config{}, fmt.Errorf("audit: %w", err)
 		}
 	}
 	clock, err := opts.Process.Clock(ctx, conf.TSA.Clock)

@@ -29,7 +29,7 @@ type trail struct {
 }
 
 // errAuditChanged is why a reload is refused.
-var errAuditChanged = errors.New("audit: the settings of the record of issue have changed, which needs a new start")
+var errAuditChanged = errors.New("the settings of the record of issue have changed, which needs a new start")
 
 // OpenAudit opens the record of issue, nil for none. It stays open: a reload
 // that wants another is refused.
@@ -66,11 +66,11 @@ func (p *Process) OpenAudit(conf *config.Audit, build cli.Build) error {
 		Observe: p.observeAudit,
 	}
 	if cfg.Stamp, err = p.stamper(conf.Stamp); err != nil {
-		return fmt.Errorf("audit.stamp: %w", err)
+		return fmt.Errorf("stamp: %w", err)
 	}
 	log, err := audit.Open(cfg)
 	if err != nil {
-		return fmt.Errorf("audit.dir: %w", err)
+		return fmt.Errorf("dir: %w", err)
 	}
 	p.trail, p.opened = &trail{log, *conf}, true
 	return nil

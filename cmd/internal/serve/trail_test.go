@@ -172,7 +172,7 @@ func TestAuditLocked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(t.Context(), conf, Options{}); err == nil || !strings.Contains(err.Error(), "audit.dir: ") {
+	if _, err := Load(t.Context(), conf, Options{}); err == nil || !strings.Contains(err.Error(), "audit: dir: ") {
 		t.Errorf("a second server on the same folder: %v", err)
 	}
 	if _, err := Load(t.Context(), conf, Options{CheckOnly: true}); err != nil {

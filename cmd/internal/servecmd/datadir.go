@@ -131,13 +131,18 @@ tsa:
   accuracy: 1s
 {{if .Kernel}}
   # The system clock, with the error that the kernel has from the time service
-  # (chronyd, ntpd, systemd-timesyncd). Where there is none, declare the error
-  # yourself, and watch it: {source: system, bound: 500ms}
+  # (chronyd, ntpd, systemd-timesyncd). Where there is none, compare it with time
+  # servers, three or more: {source: ntp, servers: ["nts://time.example", ...]},
+  # or declare the error yourself, and watch it: {source: system, bound: 500ms}
   clock: {source: kernel}
 {{else}}
   # The system clock. Nobody watches that its error stays below the bound.
   clock: {source: system, bound: 500ms}
-{{end}}`
+{{end}}
+# The record of each token and of each change of key, clock and configuration. A
+# token that cannot be recorded is not issued. "fencepost audit" reads it.
+audit: {dir: audit}
+`
 
 func initialConfig() ([]byte, error) {
 	t, err := template.New("").Parse(configTemplate)

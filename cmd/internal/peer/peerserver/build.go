@@ -5,24 +5,19 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/fencepost-tsa/fencepost/authority"
-	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/serve"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
-
-// clockBound is the error declared for the system clock, which nothing
-// monitors: the accuracy that timestamps promise.
-const clockBound = time.Second
 
 // maxBody is the greatest --max-request-body-size: a request has some 200
 // bytes, and each of those under way may take this much memory.
@@ -67,7 +62,16 @@ func (o *options) build(ctx context.Context) (_ *server, err error) {
 		s.cfg.Refusals = tsphttp.RefusalJSON
 	}
 	s.cfg.Watch(o.files())
-	if o.clock, err = clock.NewGuard(clock.GuardConfig{Source: clock.System(clockBound), Limit: clockBound}); err != nil {
+	o.process = serve.NewProcess(o.log)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.process.Close())
+		}
+	}()
+	if err := o.process.OpenAudit(o.audit(), s.cfg.Build); err != nil {
+		return nil, fmt.Errorf("--audit-dir: %w", err)
+	}
+	if err := o.setClock(ctx, &s.cfg); err != nil {
 		return nil, err
 	}
 	if s.cfg.TSA, err = o.tsa(ctx); err != nil {
@@ -90,9 +94,6 @@ func (o *options) build(ctx context.Context) (_ *server, err error) {
 	if o.enablePprof {
 		s.pprof = o.profiles()
 	}
-	if !o.disableNTP {
-		o.warn("nothing monitors the system clock, which is taken to be right to %v; --disable-ntp-monitoring says that this is meant", clockBound)
-	}
 	if err := s.cfg.TSA.Ready(ctx); err != nil {
 		o.warn("no timestamps for now: %v", err)
 	}
@@ -104,6 +105,9 @@ func (o *options) build(ctx context.Context) (_ *server, err error) {
 func (o *options) reload(ctx context.Context) (serve.Config, error) {
 	var next serve.Config
 	next.Watch(o.files())
+	if err := o.setClock(ctx, &next); err != nil {
+		return next, err
+	}
 	var err error
 	if next.TSA, err = o.tsa(ctx); err != nil {
 		return next, err
@@ -112,6 +116,16 @@ func (o *options) reload(ctx context.Context) (serve.Config, error) {
 		err = errors.Join(err, next.TSA.Close())
 	}
 	return next, err
+}
+
+// audit is where the record of issue is kept, nil for nowhere.
+func (o *options) audit() *config.Audit {
+	if o.auditDir == "" {
+		return nil
+	}
+	a := &config.Audit{Dir: config.Path(o.auditDir)}
+	a.Complete()
+	return a
 }
 
 // tsa makes the authority.
@@ -128,7 +142,8 @@ func (o *options) tsa(ctx context.Context) (_ *tsa.TSA, err error) {
 	cfg := authority.Config{
 		Signer:  key,
 		Chain:   chain,
-		Clock:   o.clock,
+		Clock:   o.process,
+		Record:  o.process.Record("primary", chain[0]),
 		Include: authority.IncludeLeaf,
 		Digest:  serve.DigestFor(key, o.digest()),
 	}
@@ -159,8 +174,8 @@ func (o *options) tsa(ctx context.Context) (_ *tsa.TSA, err error) {
 		return nil, err
 	}
 	return tsa.New(ctx, tsa.Config{
-		Units: []tsa.Unit{serve.Unit(key, a)}, Clock: clock.System(clockBound), Policies: policies,
-		SignTimeout: o.signTimeout, Announce: o.announce, Log: o.log,
+		Units: []tsa.Unit{serve.Unit(key, a)}, Clock: o.process, Policies: policies,
+		SignTimeout: o.signTimeout, Announce: o.announce, Log: o.log, Event: o.process.Event,
 	})
 }
 

@@ -20,7 +20,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/serve"
@@ -75,11 +74,11 @@ certificate of https again; they are also looked at every ten seconds.`,
 
 // options are the flags, under the names of the namesake.
 type options struct {
-	env    *cli.Env
-	given  func(flag string) bool // it is not the default
-	log    *slog.Logger           // nil until the flags are known
-	before []remark               // what was to be said before that
-	clock  *clock.Guard           // of all keys, one after the other
+	env     *cli.Env
+	given   func(flag string) bool // it is not the default
+	log     *slog.Logger           // nil until the flags are known
+	before  []remark               // what was to be said before that
+	process *serve.Process         // the clock and the record of issue
 
 	config, logType                      string
 	enablePprof, pingOnly                bool
@@ -96,6 +95,8 @@ type options struct {
 	defaultPolicy                        string
 	acceptedPolicies                     []string
 	disableNTP                           bool
+	ntpFile, auditDir                    string
+	unmonitored                          bool // it was said that nothing monitors the clock
 	refusals                             *peer.Value
 	metrics                              string
 	schemes                              []string
@@ -112,7 +113,6 @@ type options struct {
 // unbuilt are flags of the namesake that stand for something that is not built
 // yet, and what to do instead.
 var unbuilt = map[string]string{
-	"ntp-monitoring":          "monitoring the clock by NTP is not built in yet: leave the flag out, and the system clock is used without a monitor",
 	"allow-custom-extensions": "extensions are not copied into timestamps: leave the flag out, and requests with extensions are refused",
 }
 
@@ -141,8 +141,8 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.chain, "certificate-chain-path", "", "the PEM `file` with the certificate chain of the key, the authority's certificate first")
 	f.StringVar(&o.keyFile, "file-signer-key-path", "", "the PEM `file` with the key of --timestamp-signer file: PKCS #1, PKCS #8 or SEC 1, encrypted or not")
 	f.StringVar(&o.keyPasswd, "file-signer-passwd", "", "the password of the key; every user of this machine can read it here, so use --file-signer-passwd-file")
-	f.String("ntp-monitoring", "", notBuilt)
-	f.BoolVar(&o.disableNTP, "disable-ntp-monitoring", false, "say that nothing monitors the system clock, which is so anyway, and is otherwise warned about")
+	f.StringVar(&o.ntpFile, "ntp-monitoring", "", "file that names time servers; while too few of them agree, or the clock is off, nothing is issued")
+	f.BoolVar(&o.disableNTP, "disable-ntp-monitoring", false, "say that nothing monitors the system clock, which is so without --ntp-monitoring, and is otherwise warned about")
 	f.StringVar(&o.requestID, "http-request-id-header-name", "X-Request-Id", "the header with the identifier of a request, taken and given back")
 	f.Uint64Var(&o.maxBody, "max-request-body-size", 1<<20, "the longest body of a request, in bytes; at least 1")
 	f.DurationVar(&o.cleanup, "cleanup-timeout", 620*time.Second, "how long a connection may be idle")
@@ -176,6 +176,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.DurationVar(&o.announce, "announce", 24*time.Hour, "how long a new chain is published before it is used; 0 is not at all")
 	f.DurationVar(&o.signTimeout, "sign-timeout", 10*time.Second, "how long a key outside this process may take")
 	f.StringVar(&o.metrics, "metrics-address", DefaultMetrics, "the address of metrics, profiles and the details of readiness, or off. The default one is left out, with a warning, if another program has it")
+	f.StringVar(&o.auditDir, "audit-dir", "", "folder for the record of issue, in which each timestamp is before it is released (default: none)")
 	f.Var(o.refusals, "refusal-format", "how requests in DER are refused: rfc3161 (a TimeStampResp, status 200) or json (an HTTP error, as the namesake does)")
 }
 

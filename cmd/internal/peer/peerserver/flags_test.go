@@ -140,9 +140,8 @@ func TestRefuses(t *testing.T) {
 		{"tink without a wrapping key", nil, []string{"--timestamp-signer", "tink", "--tink-keyset-path", "x"}, "needs --tink-key-resource"},
 		{"tink without a keyset", nil, []string{"--timestamp-signer", "tink", "--tink-key-resource", "hcvault://h/k"}, "needs --tink-keyset-path"},
 		{"tink with a bad wrapping key", nil, []string{"--timestamp-signer", "tink", "--tink-key-resource", "file:x", "--tink-keyset-path", "x", "--certificate-chain-path", chain}, "--tink-key-resource"},
-		{"ntp-monitoring", nil, []string{"--ntp-monitoring", "x"}, "--ntp-monitoring is not built in yet"},
 		{"allow-custom-extensions", nil, []string{"--allow-custom-extensions"}, "--allow-custom-extensions is not built in yet"},
-		{"unbuilt in the environment", map[string]string{"NTP-MONITORING": "x"}, nil, "--ntp-monitoring is not built in yet"},
+		{"unbuilt in the environment", map[string]string{"ALLOW-CUSTOM-EXTENSIONS": "true"}, nil, "--allow-custom-extensions is not built in yet"},
 
 		{"unknown signer", nil, []string{"--timestamp-signer", "fil"}, `"fil" is not one of memory, file`},
 		{"unknown hash", nil, []string{"--timestamp-signer-hash", "sha1"}, `"sha1" is not one of sha256`},

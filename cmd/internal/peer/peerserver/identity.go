@@ -209,7 +209,7 @@ func (o *options) digest() crypto.Hash {
 // files are those that are watched for changes.
 func (o *options) files() []string {
 	var names []string
-	for _, name := range []string{o.keyFile, o.keyPasswdFile, o.tinkKeyset, o.chain, o.tlsCertificate, o.tlsKey, o.tlsClientCAs} {
+	for _, name := range []string{o.keyFile, o.keyPasswdFile, o.tinkKeyset, o.chain, o.tlsCertificate, o.tlsKey, o.tlsClientCAs, o.ntpFile} {
 		if name != "" {
 			names = append(names, name)
 		}
