@@ -62,7 +62,7 @@ func (s *Server) adopt(cfg *Config) {
 	if cfg.clock != nil {
 		s.process.use(cfg.clock, cfg.accuracy)
 	}
-	s.asks.Store(cfg.Access != nil && (cfg.Limited || s.process.records()))
+	s.asks.Store(cfg.Limited || s.process.records())
 }
 
 // refusalWords are the values of a metric's label.

@@ -179,14 +179,16 @@ func New(cfg Config) (*Server, error) {
 		Connections:    s.connectionsNow,
 		ClientRefusals: refusalWords(),
 	})
-	s.adopt(&cfg)
-	if s.cfg.Proxy == nil {
-		s.cfg.Proxy = func(a netip.Addr) bool {
-			control := s.access.Load()
-			return control != nil && control.Trusts(a)
+	var err error
+	if cfg.Access == nil {
+		if cfg.Access, err = access.New(access.Config{}); err != nil {
+			return nil, err
 		}
 	}
-	var err error
+	s.adopt(&cfg)
+	if s.cfg.Proxy == nil {
+		s.cfg.Proxy = func(a netip.Addr) bool { return s.access.Load().Trusts(a) }
+	}
 	s.stamp, err = tsphttp.NewHandler(tsphttp.HandlerConfig{
 		Responder:     cfg.TSA,
 		MaxRequest:    cfg.MaxRequest,

@@ -122,18 +122,18 @@ func (c *command) run(ctx context.Context) error {
 		return err
 	}
 	cfg.Sockets, cfg.Notify, cfg.Watchdog = manager.Sockets, manager.Notify, manager.Watchdog
+	if err := cfg.TSA.Ready(ctx); err != nil {
+		hint := ""
+		if c := conf.TSA.Clock; errors.Is(err, tsp.TimeNotAvailable) && c != nil && c.Source == config.ClockKernel {
+			hint = "; start a time service such as chronyd, or name time servers in the configuration (tsa.clock)"
+		}
+		opts.Warn(fmt.Sprintf("no timestamps for now: %v%s", err, hint))
+	}
 	if c.checkConfig {
 		if err := cfg.TSA.Close(); err != nil {
 			return err
 		}
 		return c.checked(conf)
-	}
-	if err := cfg.TSA.Ready(ctx); err != nil {
-		hint := ""
-		if errors.Is(err, tsp.TimeNotAvailable) {
-			hint = "; start a time service such as chronyd, or declare the error of the clock in the configuration (tsa.clock)"
-		}
-		opts.Warn(fmt.Sprintf("no timestamps for now: %v%s", err, hint))
 	}
 	if c.dev {
 		signal.Ignore(syscall.SIGHUP)
