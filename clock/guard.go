@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -46,7 +47,7 @@ func (e *GuardError) Error() string {
 	r := e.Reading
 	switch e.Reason {
 	case GuardSource:
-		return fmt.Sprintf("clock: no time from the source: %v", e.Err)
+		return "clock: no time from the source: " + strings.TrimPrefix(e.Err.Error(), "clock: ")
 	case GuardState:
 		return fmt.Sprintf("clock: the state of the clock is %v", r.State)
 	case GuardInvalid:
@@ -101,7 +102,8 @@ type GuardConfig struct {
 // refused reading never raises the floor.
 //
 // A step forwards cannot be told from a pause of the machine and is not
-// detected here; comparing with other clocks is the source's part.
+// detected here; comparing with other clocks is the source's part, such as a
+// [Monitor]'s, whose bound covers a step of any size and direction at once.
 //
 // A Guard may be used from several goroutines at once. Beyond what its source
 // costs, a call takes a few nanoseconds and allocates nothing.

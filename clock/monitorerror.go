@@ -138,6 +138,8 @@ func (r ReferenceStatus) brief() string {
 	switch {
 	case r.Err != nil && r.Measured:
 		return fmt.Sprintf("%s %s (%v ago, then: %v)", r.Name, seconds(r.Offset), r.Age.Round(time.Second), r.Err)
+	case r.Err != nil && strings.Contains(r.Err.Error(), r.Name):
+		return r.Err.Error()
 	case r.Err != nil:
 		return fmt.Sprintf("%s: %v", r.Name, r.Err)
 	case r.Measured:

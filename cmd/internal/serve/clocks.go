@@ -240,10 +240,11 @@ func (p *Process) measured(e clock.MonitorEvent) {
 	}
 }
 
-// ended counts rounds that gave no time.
+// ended counts rounds that gave no time, and remembers what the others did.
 func (p *Process) ended(e clock.MonitorEvent) {
 	switch {
 	case e.Err == nil:
+		p.offset.Store(int64(e.Offset))
 	case e.Answered < e.Need:
 		p.events.TooFewAnswered()
 	default:

@@ -35,8 +35,10 @@ type Process struct {
 	turn  sync.Mutex  // held while lost changes, and until that is recorded
 	since time.Time   // when it was lost
 
+	offset atomic.Int64 // of the clock, as the last round measured it, in nanoseconds
+
 	mu     sync.Mutex
-	conf   *config.Config    // the first one
+	conf   *config.Config          // the first one
 	clocks map[string]*Clock       // those in use, or about to be
 	silent map[string]bool         // time servers that did not answer when last asked
 	group  *errgroup.Group         // of Run; nil before
@@ -89,8 +91,10 @@ func (p *Process) turns(lost bool, c *inUse, r clock.Reading, err error) {
 	}
 	rec := &audit.Clock{Event: audit.ClockLost, State: r.State.String(), Bound: r.Bound}
 	if c.monitor != nil {
-		s := c.monitor.Status()
-		rec.Offset = s.Offset
+		rec.Offset = time.Duration(p.offset.Load()) // as it was when it was last known
+		if s := c.monitor.Status(); s.State == clock.StateSynchronised {
+			rec.Offset = s.Offset
+		}
 	}
 	attrs := []slog.Attr{slog.Float64("offset_s", rec.Offset.Seconds()), slog.Float64("bound_s", r.Bound.Seconds())}
 	switch {
