@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -106,6 +107,10 @@ func (c *coder) readText(name string, v *string) {
 	s, rest, err := readText(c.buf)
 	if err != nil {
 		c.fail(name, "%w", err)
+		return
+	}
+	if len(s) > MaxText {
+		c.fail(name, "a text of %d bytes, at most %d are written", len(s), MaxText)
 		return
 	}
 	*v, c.buf = s, rest
@@ -419,21 +424,29 @@ func hidden(r rune) bool {
 		0x2028 <= r && r <= 0x202e || 0x2060 <= r && r <= 0x206f || r == 0xfeff
 }
 
-// appendText writes a JSON string: UTF-8 with the quotation mark, the backslash
-// and what is hidden escaped. An octet that is not UTF-8 becomes U+FFFD.
+// appendText writes a JSON string of at most MaxText bytes before escaping: cut
+// if need be, with U+FFFD for what is not UTF-8.
 func appendText(b []byte, s string) []byte {
-	cut := len(s) > MaxText
-	if cut {
-		s = s[:MaxText-len(ellipsis)]
-		for i := 1; i < utf8.UTFMax && i <= len(s); i++ {
-			if last := s[len(s)-i]; utf8.RuneStart(last) {
-				if !utf8.FullRuneInString(s[len(s)-i:]) {
-					s = s[:len(s)-i]
-				}
-				break
-			}
-		}
+	cut := false
+	if len(s) > 4*MaxText { // all that can matter
+		s, cut = s[:4*MaxText], true
 	}
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	}
+	if len(s) > MaxText || cut {
+		n := min(len(s), MaxText-len(ellipsis))
+		for n < len(s) && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		s = s[:n] + ellipsis
+	}
+	return appendQuoted(b, s)
+}
+
+// appendQuoted writes a JSON string: UTF-8 with the quotation mark, the
+// backslash and what is hidden escaped.
+func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); {
 		x := s[i]
@@ -456,13 +469,10 @@ func appendText(b []byte, s string) []byte {
 		}
 		i += n
 	}
-	if cut {
-		b = append(b, ellipsis...)
-	}
 	return append(b, '"')
 }
 
-// readText reads exactly what appendText writes.
+// readText reads exactly what appendQuoted writes.
 func readText(b []byte) (s string, rest []byte, err error) {
 	if len(b) == 0 || b[0] != '"' {
 		return "", nil, errors.New("not a string")
@@ -474,7 +484,7 @@ func readText(b []byte) (s string, rest []byte, err error) {
 			return string(b[1:i]), b[i+1:], nil
 		case x == '"':
 			s, err := unescape(b[1:i])
-			if err == nil && string(appendText(nil, s)) != string(b[:i+1]) {
+			if err == nil && string(appendQuoted(nil, s)) != string(b[:i+1]) {
 				err = errors.New("a string that is not written as it should be")
 			}
 			return s, b[i+1:], err

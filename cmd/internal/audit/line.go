@@ -162,7 +162,7 @@ func (e *Entry) parse(raw []byte) error {
 	switch {
 	case len(raw) >= MaxLine:
 		return errTooLong
-	case len(raw) < tailLen || !bytes.HasPrefix(raw, []byte(`{"n":`)):
+	case len(raw) < len(`{"n":`)+tailLen || !bytes.HasPrefix(raw, []byte(`{"n":`)):
 		return errors.New("not a record")
 	}
 	body, tail := raw[1:len(raw)-tailLen], raw[len(raw)-tailLen:]
