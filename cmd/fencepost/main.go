@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/auditcmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/certcmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/keycmd"
@@ -24,6 +25,7 @@ var groups = []func(*cli.Env) *cobra.Command{
 	timestampcmd.New,
 	keycmd.New,
 	certcmd.New,
+	auditcmd.New,
 	cli.VersionCommand,
 }
 

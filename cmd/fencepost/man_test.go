@@ -52,6 +52,7 @@ func TestManual(t *testing.T) {
 		{"fencepost-timestamp.1", []string{"timestamp"}},
 		{"fencepost-key.1", []string{"key"}},
 		{"fencepost-cert.1", []string{"cert"}},
+		{"fencepost-audit.1", []string{"audit"}},
 	} {
 		cmd, _, err := root.Find(test.path)
 		if err != nil {
