@@ -146,6 +146,9 @@ func (s *Server) open(ctx context.Context, l Listener, handler http.Handler) ([]
 		removeStale(l.Address)
 	}
 	lc := net.ListenConfig{KeepAlive: l.Timeouts.KeepAlive}
+	if d := l.Timeouts.KeepAlive; d > 0 { // KeepAlive alone is only how long it is until the first
+		lc.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: d, Interval: d}
+	}
 	ln, err := lc.Listen(ctx, l.Network, l.Address)
 	if err != nil {
 		return nil, listenError(l, err)

@@ -190,8 +190,11 @@ func (o *options) listeners() ([]serve.Listener, error) {
 		seen[scheme] = true
 		l := serve.Listener{
 			Connections: o.limit,
-			MaxHeader:   int(min(o.maxHeader, 1<<30)),
-			Timeouts:    serve.Timeouts{Read: o.read, Write: o.write, Idle: o.cleanup, KeepAlive: o.keepAlive},
+			// The namesake has no such limit and knows no proxies, behind which it
+			// is with one address for all clients.
+			PerAddress: -1,
+			MaxHeader:  int(min(o.maxHeader, 1<<30)),
+			Timeouts:   serve.Timeouts{Read: o.read, Write: o.write, Idle: o.cleanup, KeepAlive: o.keepAlive},
 		}
 		var err error
 		switch scheme {
@@ -205,7 +208,7 @@ func (o *options) listeners() ([]serve.Listener, error) {
 			if o.tlsCertificate == "" || o.tlsKey == "" {
 				return nil, cli.Usagef("--scheme https needs --tls-certificate and --tls-key")
 			}
-			if l.TLS, err = serve.LoadTLS(serve.TLSFiles{Certificate: o.tlsCertificate, Key: o.tlsKey, ClientCA: o.tlsClientCAs}); err != nil {
+			if l.TLS, err = serve.LoadTLS(serve.TLSFiles{Certificate: o.tlsCertificate, Key: o.tlsKey, ClientCA: o.tlsClientCAs, Warn: o.warning}); err != nil {
 				return nil, err
 			}
 			l.Address, err = address("--tls-host", o.tlsHost, "--tls-port", o.tlsPort)

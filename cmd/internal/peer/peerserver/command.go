@@ -59,11 +59,17 @@ certificate of https again; they are also looked at every ten seconds.`,
 				return err
 			}
 			hangups := serve.Hangups(cmd.Context()) // one that comes while it starts does not end it
+			manager, err := serve.FindManager(env.LookupEnv)
+			if err != nil {
+				o.flush()
+				return err
+			}
 			s, err := o.build(cmd.Context())
 			if err != nil {
 				o.flush()
 				return err
 			}
+			s.cfg.Sockets, s.cfg.Notify, s.cfg.Watchdog = manager.Sockets, manager.Notify, manager.Watchdog
 			env.Drain()
 			return s.run(cmd.Context(), hangups)
 		},
@@ -298,6 +304,9 @@ type remark struct {
 func (o *options) warn(format string, args ...any) {
 	o.say(slog.LevelWarn, fmt.Sprintf(format, args...))
 }
+
+// warning is warn for a text that is complete.
+func (o *options) warning(text string) { o.say(slog.LevelWarn, text) }
 
 // say writes to the log, which for --log-type prod is JSON throughout, as soon
 // as there is one.
