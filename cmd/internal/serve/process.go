@@ -17,6 +17,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/audit"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tracing"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 )
 
@@ -43,6 +44,7 @@ type Process struct {
 	silent map[string]bool         // time servers that did not answer when last asked
 	group  *errgroup.Group         // of Run; nil before
 	ctx    context.Context         // of group
+	tracer *tracing.Tracer         // nil: nothing is traced
 	opened bool                    // what the configuration says about the record of issue was done
 	trail  *trail                  // nil: there is no record of issue
 	tsa    atomic.Pointer[tsa.TSA] // stamps the record of issue
@@ -147,10 +149,13 @@ func (p *Process) Run(ctx context.Context) error {
 	for _, c := range p.clocks {
 		p.start(c)
 	}
-	t := p.trail
+	t, tracer := p.trail, p.tracer
 	p.mu.Unlock()
 	if t != nil {
 		group.Go(func() error { return t.log.Run(ctx) })
+	}
+	if tracer != nil {
+		group.Go(func() error { return tracer.Run(ctx) })
 	}
 	group.Go(func() error {
 		ticker := time.NewTicker(watchClock)
@@ -181,6 +186,7 @@ func (p *Process) background(ctx context.Context) (end func()) {
 	return func() {
 		cancel()
 		<-done
+		p.endTraces()
 	}
 }
 

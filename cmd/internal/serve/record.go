@@ -12,6 +12,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/authority"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tracing"
 	"github.com/fencepost-tsa/fencepost/tsp"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
@@ -36,6 +37,7 @@ func clip(text string) string {
 func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 	s.metrics.Exchange(metrics.Exchange{Outcome: &x.Outcome, Status: x.Status, Waited: x.Waited, HungUp: hungUp(&x)})
 	s.metrics.Request(metrics.RouteTimestamp, r.Method, x.Status, x.Duration)
+	s.tracer.Observe(r, &x, outcome(&x))
 	level := exchangeLevel(&x)
 	if !s.log.Enabled(r.Context(), level) {
 		return
@@ -54,6 +56,9 @@ func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 	)
 	if a, ok := askerFrom(r.Context()); ok {
 		rec.AddAttrs(slog.String("client", a.who()))
+	}
+	if id := tracing.TraceID(r.Context()); id != "" {
+		rec.AddAttrs(slog.String("trace", id))
 	}
 	out := &x.Outcome
 	if out.Imprint.Hash != 0 {

@@ -36,6 +36,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/systemd"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tracing"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/tsa"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 )
@@ -139,7 +140,8 @@ type Server struct {
 	policies  atomic.Pointer[policyNames]
 	access    atomic.Pointer[access.Control]
 	process   *Process
-	asks      atomic.Bool // access is asked
+	tracer    *tracing.Tracer // nil: nothing is traced
+	asks      atomic.Bool     // access is asked
 	listeners openListeners
 }
 
@@ -165,6 +167,7 @@ func New(cfg Config) (*Server, error) {
 	if s.process = cfg.Process; s.process == nil {
 		s.process = NewProcess(s.log)
 	}
+	s.tracer = s.process.traces()
 	s.metrics = metrics.New(metrics.Config{
 		Build:          cfg.Build,
 		Policies:       cfg.TSA.Policies(),
@@ -176,6 +179,7 @@ func New(cfg Config) (*Server, error) {
 		Events:         s.process.events,
 		Monitor:        s.process.clockStatus,
 		Audit:          s.process.auditState,
+		Traces:         s.process.tracesState,
 		Connections:    s.connectionsNow,
 		ClientRefusals: refusalWords(),
 	})
@@ -246,7 +250,7 @@ func (s *Server) Run(ctx context.Context) error {
 			identities[i].current.Store(l.TLS)
 			l.TLS = identities[i].config()
 		}
-		handler := http.Handler(s)
+		handler := s.tracer.Handler(s)
 		if l.PingOnly {
 			handler = s.pingOnly()
 		}

@@ -97,6 +97,9 @@ func startAttack(t *testing.T, orders attackOrders) (stop func()) {
 	}
 }
 
+// p99 is the 99th percentile of sorted latencies.
+func p99(all []time.Duration) time.Duration { return all[len(all)*99/100] }
+
 // TestRealSlowloris has 10,000 slow connections, and compares the 99th
 // percentile of good clients' latency with that just before: it at most doubles,
 // in the middle one of several rounds.

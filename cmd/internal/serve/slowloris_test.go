@@ -135,9 +135,6 @@ func stampOver(client *http.Client, url string) error {
 	return err
 }
 
-// p99 is the 99th percentile of sorted latencies.
-func p99(all []time.Duration) time.Duration { return all[len(all)*99/100] }
-
 // TestSlowloris has three times as many slow connections as there are places.
 // Every good client is answered.
 func TestSlowloris(t *testing.T) {

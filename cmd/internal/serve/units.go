@@ -164,18 +164,18 @@ func Unit(key *kms.Key, a *authority.Authority) tsa.Unit {
 }
 
 func (l *loader) authority(name string, key authority.Signer, chain []*x509.Certificate, digest crypto.Hash) (*authority.Authority, error) {
-	t := l.conf.TSA
+	t, tracer := l.conf.TSA, l.opts.Process.traces()
 	cfg := authority.Config{
 		Signer:    key,
 		Chain:     chain,
-		Clock:     l.opts.Process,
+		Clock:     tracer.Clock(l.opts.Process),
 		Policy:    t.Policy.OID,
 		Accuracy:  time.Duration(t.Accuracy),
 		Precision: time.Duration(t.Precision),
 		Include:   t.Include.Include,
 		TSAName:   t.TSAName,
 		Digest:    digest,
-		Record:    l.opts.Process.Record(name, chain[0]),
+		Record:    tracer.Record(l.opts.Process.Record(name, chain[0])),
 	}
 	for _, p := range t.AcceptedPolicies {
 		cfg.AcceptedPolicies = append(cfg.AcceptedPolicies, p.OID)
