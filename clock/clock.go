@@ -8,8 +8,9 @@
 // together with a bound on its error, or with an error, which means "I don't
 // know" and never anything milder.
 //
-// [System] is the machine's clock with a bound that the operator declares.
-// [Fixed] and [Script] are for tests and for injecting faults. A [Guard]
+// [System] is the machine's clock with a bound that the operator declares. A
+// [Monitor] finds the bound by comparing that clock with several others, and
+// needs a majority of them to be honest, not any one of them. [Fixed] and [Script] are for tests and for injecting faults. A [Guard]
 // stands between any source and whoever issues: it passes on only readings
 // that are good enough, and notices a clock that was set back.
 //
@@ -20,9 +21,17 @@
 //	...
 //	reading, err := guard.Now(ctx) // err: issue nothing
 //
+// With time servers to ask, the source is a monitor, which asks them in a
+// goroutine of the caller's:
+//
+//	monitor, err := clock.NewMonitor(clock.MonitorConfig{References: servers})
+//	...
+//	go monitor.Run(ctx)
+//	guard, err := clock.NewGuard(clock.GuardConfig{Source: monitor, Limit: time.Second})
+//
 // A bound is only as honest as the source that states it. This package does
-// no I/O and asks no time server; sources that do are implementations of
-// [Source] elsewhere.
+// no I/O; a time server is asked by an implementation of [Reference]
+// elsewhere.
 package clock
 
 import (

@@ -15,7 +15,8 @@ const (
 	EventRound MonitorEventKind = "round"
 
 	// EventStepped: this machine's wall clock was set or slewed quickly, by
-	// Size; positive is forwards. Adjustments of a second and more belong into
+	// Size; positive is forwards. A leap second that the kernel was told of is
+	// such a step too. Adjustments of a second and more belong into
 	// the record of issue (CA/B Forum, Code Signing Baseline Requirements,
 	// 6.8).
 	EventStepped MonitorEventKind = "stepped"

@@ -115,6 +115,10 @@ func (f *fate) unfold(t *testing.T, w *world, servers []*server) {
 	for end := time.Now().Add(f.lasts); time.Now().Before(end) && !t.Failed(); {
 		time.Sleep(time.Duration(r.ExpFloat64() * float64(5*time.Second)))
 		f.check(t, w, g)
+		if miss, at := w.outside(m); miss > 0 {
+			t.Errorf("seed %d, %v in: true time %v is %v outside the interval\n%d servers of which %d lie\n%+v",
+				f.seed, time.Since(bubble), at, miss, f.servers, f.lying, f.cfg)
+		}
 	}
 
 	// With a majority that is honest and there, the time is soon known.
@@ -154,13 +158,7 @@ func (f *fate) check(t *testing.T, w *world, g *clock.Guard) {
 		return
 	}
 	f.readings++
-	w.mu.Lock()
-	now, ok := w.seen[r.Time]
-	w.mu.Unlock()
-	if !ok {
-		t.Errorf("seed %d: the clock never showed %v", f.seed, r.Time)
-		return
-	}
+	now := w.when(r.Time)
 	off := r.Time.Sub(time.Unix(0, w.stamp(now)))
 	if off.Abs() > r.Bound || w.inLeap(now) {
 		t.Errorf("seed %d, %v in: %v is off by %v, and its bound is %v\n%d servers of which %d lie\n%+v",

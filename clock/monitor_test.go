@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,9 @@ func (r reference) Measure(ctx context.Context) (clock.Measurement, error) {
 
 // steady is a Local whose wall clock is off from the time of the test's bubble,
 // and whose elapsed clock is right.
-type steady struct{ off time.Duration }
+type steady struct{ off atomic.Int64 }
 
-func (l *steady) Wall() time.Time        { return time.Now().Add(l.off) }
+func (l *steady) Wall() time.Time        { return time.Now().Add(time.Duration(l.off.Load())) }
 func (l *steady) Elapsed() time.Duration { return time.Since(bubble) + time.Hour }
 
 // bubble is when time begins in a bubble of package synctest.
@@ -95,7 +96,8 @@ func TestMonitorMajority(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				local := &steady{off: 30 * time.Millisecond}
+				local := new(steady)
+				local.off.Store(int64(30 * time.Millisecond))
 				cfg := clock.MonitorConfig{Local: local, Agree: tt.agree}
 				for i := range tt.offs {
 					cfg.References = append(cfg.References, says(fmt.Sprint("time", i), local, &tt.offs[i]))
@@ -113,8 +115,8 @@ func TestMonitorMajority(t *testing.T) {
 					return
 				}
 				r, _ := m.Now(t.Context())
-				off := r.Time.Sub(time.Now())
-				if off != local.off || r.Bound < off || r.Bound > off+20*time.Millisecond {
+				off := time.Until(r.Time)
+				if off != 30*time.Millisecond || r.Bound < off || r.Bound > off+20*time.Millisecond {
 					t.Errorf("off by %v, bound %v", off, r.Bound)
 				}
 			})
@@ -124,7 +126,7 @@ func TestMonitorMajority(t *testing.T) {
 
 func TestMonitorStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		local := &steady{}
+		local := new(steady)
 		var honest time.Duration
 		var kinds []clock.MonitorEventKind
 		m := newMonitor(t, clock.MonitorConfig{
@@ -140,12 +142,13 @@ func TestMonitorStep(t *testing.T) {
 		if r, err := m.Now(ctx); err != nil || r.Bound > 30*time.Millisecond {
 			t.Fatalf("got %v, %v", r, err)
 		}
-		local.off = -2 * time.Second // no round has seen it
-		if r, err := m.Now(ctx); err != nil || r.Bound < 2*time.Second || r.Bound > 2100*time.Millisecond {
-			t.Errorf("after a step: %v, %v; want a bound of 2 s", r, err)
-		}
+		synctest.Wait()
 		if slices.Contains(kinds, clock.EventStepped) {
 			t.Error("a step was reported before it took place")
+		}
+		local.off.Store(int64(-2 * time.Second)) // no round has seen it
+		if r, err := m.Now(ctx); err != nil || r.Bound < 2*time.Second || r.Bound > 2100*time.Millisecond {
+			t.Errorf("after a step: %v, %v; want a bound of 2 s", r, err)
 		}
 		time.Sleep(2 * time.Second) // Now has woken Run
 		cancel()
@@ -160,7 +163,7 @@ func TestMonitorStep(t *testing.T) {
 
 func TestMonitorErrorMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		local := &steady{}
+		local := new(steady)
 		var honest time.Duration
 		lie := 2003 * time.Millisecond
 		refused := errors.New("connection refused")

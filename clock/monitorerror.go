@@ -36,7 +36,8 @@ const (
 )
 
 // A MonitorError is the error of [Monitor.Now] and [Monitor.Poll]. It wraps
-// [ErrUnknown] and the last errors of the references.
+// [ErrUnknown] and the last errors of the references, which may be those of
+// contexts: that one of them timed out does not mean that the caller did.
 type MonitorError struct {
 	Reason MonitorReason
 
@@ -133,17 +134,21 @@ func (e *MonitorError) Unwrap() []error {
 // seconds writes a difference of clocks as an operator compares them.
 func seconds(d time.Duration) string { return fmt.Sprintf("%+.3f s", d.Seconds()) }
 
-// brief is one reference in a message.
+// brief is one reference in a message, with the first line of its error.
 func (r ReferenceStatus) brief() string {
+	var wrong string
+	if r.Err != nil {
+		wrong, _, _ = strings.Cut(r.Err.Error(), "\n")
+	}
 	switch {
 	case r.Err != nil && r.Measured:
-		return fmt.Sprintf("%s %s (%v ago, then: %v)", r.Name, seconds(r.Offset), r.Age.Round(time.Second), r.Err)
-	case r.Err != nil && strings.Contains(r.Err.Error(), r.Name):
-		return r.Err.Error()
+		return fmt.Sprintf("%s %s (%v ago, then: %s)", r.Name, seconds(r.Offset), r.Age.Round(time.Second), wrong)
+	case r.Err != nil && strings.Contains(wrong, r.Name):
+		return wrong
 	case r.Err != nil:
-		return fmt.Sprintf("%s: %v", r.Name, r.Err)
+		return r.Name + ": " + wrong
 	case r.Measured:
 		return r.Name + " " + seconds(r.Offset)
 	}
-	return r.Name + ": not asked yet"
+	return r.Name + ": no answer that still counts"
 }

@@ -253,7 +253,10 @@ func TestMonitorDisagrees(t *testing.T) {
 	w.lie = func(int64) (int64, time.Duration) { return wrong, time.Millisecond }
 	servers[1].kind = colluding
 	events := run(t, clock.MonitorConfig{Local: w, References: refs}, func(ctx context.Context, m *clock.Monitor) {
-		for _, wrong = range []int64{0, 300e6, 0} {
+		for _, off := range []int64{0, 300e6, 0} {
+			w.mu.Lock()
+			wrong = off
+			w.mu.Unlock()
 			time.Sleep(5 * time.Minute)
 			if got := reason(t, m); got != "" {
 				t.Error(got)

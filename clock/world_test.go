@@ -41,9 +41,9 @@ type world struct {
 	leap clock.Leap
 	at   int64 // the end of the month at which it comes
 
-	interrupts float64                            // how often a goroutine is held up at a clock
-	seen       map[time.Time]int64                // when the wall clock was read
-	lie        func(int64) (int64, time.Duration) // what liars agreed on
+	interrupts    float64                            // how often a goroutine is held up at a clock
+	seen, earlier map[time.Time]int64                // when the wall clock was read
+	lie           func(int64) (int64, time.Duration) // what liars agreed on
 }
 
 // newWorld is one in which nothing happens, with a clock that is right.
@@ -69,6 +69,35 @@ func (w *world) trueTime() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.now()
+}
+
+// when is the true time at which the wall clock last showed that.
+func (w *world) when(shown time.Time) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now, ok := w.seen[shown]
+	if !ok {
+		now, ok = w.earlier[shown]
+	}
+	if !ok {
+		panic("the clock never showed " + shown.String())
+	}
+	return now
+}
+
+// outside says by how much a monitor's interval misses true time, and when that
+// was; 0 if it does not, or if the monitor knows no time.
+func (w *world) outside(m *clock.Monitor) (time.Duration, time.Time) {
+	wall, lo, hi, ok := m.Interval()
+	if !ok {
+		return 0, time.Time{}
+	}
+	now := w.when(wall)
+	t := time.Unix(0, w.stamp(now))
+	if w.inLeap(now) {
+		return time.Second, t
+	}
+	return max(lo.Sub(t), t.Sub(hi), 0), t
 }
 
 // stamp is what honest clocks show at t. In the leap second itself there is no
@@ -115,7 +144,7 @@ func (w *world) Wall() time.Time {
 	shown += int64(w.off) + int64(float64(now-w.since)*w.slew)
 	wall := time.Unix(0, shown).UTC()
 	if len(w.seen) > 1000 {
-		clear(w.seen)
+		w.seen, w.earlier = map[time.Time]int64{}, w.seen
 	}
 	w.seen[wall] = now
 	w.mu.Unlock()
@@ -274,7 +303,9 @@ func (s *server) Measure(ctx context.Context) (clock.Measurement, error) {
 		says += int64(lie) / 10
 		root += lie.Abs() / 10
 	case colluding:
+		s.world.mu.Lock()
 		off, e := s.lie(t)
+		s.world.mu.Unlock()
 		says += off
 		root = e
 	case smearing:
