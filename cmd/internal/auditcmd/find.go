@@ -33,9 +33,9 @@ func newFind(env *cli.Env) *cobra.Command {
 		Long: `Find tokens and events in the records of issue of one server or several, merged
 by the time of recording. All that is asked for must apply.
 
-Each record is verified first, as "audit verify" does it, but for its timestamps.
-If one is not whole, what was found in it is shown all the same, marked, and the
-exit status is 2: it is no evidence, and neither is that nothing was found.
+Each record is verified first, as "audit verify" does it without --roots. If one
+is not whole, what was found in it is shown all the same, marked, and the exit
+status is 2: it is no evidence, and neither is that nothing was found.
 
 With --json each record is one line, exactly as it was written.
 
@@ -113,7 +113,8 @@ func (o *findOptions) run(ctx context.Context, env *cli.Env, dirs []string) erro
 
 // whole says whether a record is, and warns if it is not.
 func whole(ctx context.Context, env *cli.Env, dir string) (bool, error) {
-	r, err := audit.Verify(ctx, dir, audit.VerifyOptions{MaxProblems: 1})
+	stamps := stampChecker{at: map[string]int{}}
+	r, err := audit.Verify(ctx, dir, audit.VerifyOptions{MaxProblems: 1, CheckStamp: stamps.check})
 	if err != nil {
 		return false, located(err)
 	}

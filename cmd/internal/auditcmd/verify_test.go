@@ -166,6 +166,15 @@ func TestTampering(t *testing.T) {
 			if r.code != 1 || !strings.Contains(r.stdout, test.want) || !strings.Contains(r.stdout, ": NOT WHOLE: ") {
 				t.Errorf("exit %d, want 1 and %q\n%s%s", r.code, test.want, r.stdout, r.stderr)
 			}
+			if r := run(t, "find", dir, "--unverified"); r.code != 0 {
+				t.Errorf("find, not verified: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+			}
+			if test.args != nil {
+				return // only who noted something can know
+			}
+			if r := run(t, "find", dir); r.code != 2 || !strings.Contains(r.stderr, "no evidence") {
+				t.Errorf("find: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+			}
 		})
 	}
 }
