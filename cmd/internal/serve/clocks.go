@@ -50,12 +50,17 @@ const (
 	firstRound = 5 * time.Second
 )
 
-// nameOf tells clocks apart. That of a key in memory is nil.
+// nameOf tells clocks apart, also by the CAs that are in their file. That of a
+// key in memory is nil.
 func nameOf(c *config.Clock) string {
 	if c == nil {
 		return ""
 	}
-	return fmt.Sprintf("%+v", *c)
+	name := fmt.Sprintf("%+v", *c)
+	if c.CA != "" {
+		name += fmt.Sprintf(" %x", digestOf([]string{string(c.CA)}))
+	}
+	return name
 }
 
 // Clock returns the clock that is configured, the same one each time, and has

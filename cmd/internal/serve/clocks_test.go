@@ -2,7 +2,9 @@ package serve
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +13,8 @@ import (
 	"github.com/fencepost-tsa/fencepost/clock"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/timesrc/ntptest"
+	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
@@ -112,5 +116,66 @@ func TestChanged(t *testing.T) {
 		if got := strings.Join(p.changed(conf), " "); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
+	}
+}
+
+// TestClocksEnd: a clock that is not used any more, or never was because the
+// rest of its configuration was wrong, does not go on asking.
+func TestClocksEnd(t *testing.T) {
+	a, b := ntptest.Start(t, ntptest.Config{}), ntptest.Start(t, ntptest.Config{})
+	dir := t.TempDir()
+	writeIdentity(t, dir, pkitest.Options{}, nil)
+	text := func(s *ntptest.Server) string {
+		return strings.Replace(fileTSA, "{source: system, bound: 100ms}", fmt.Sprintf("{source: ntp, interval: 1s, servers: ['ntp://%s']}", s.Addr()), 1) +
+			"listen: ['127.0.0.1:0']\nadmin: off\nwatch: 0s\n"
+	}
+	url, reload, stop := audited(t, dir, text(a))
+	defer stop()
+	rewrite := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, "fencepost.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		reload <- struct{}{}
+	}
+	asked := func(s *ntptest.Server) int { return len(s.Questions()) }
+	// quiet waits until a server was asked once or more, and is not any more.
+	quiet := func(s *ntptest.Server, more int) {
+		t.Helper()
+		deadline := time.Now().Add(20 * time.Second)
+		for n, at := -1, time.Now(); time.Since(at) < 3*time.Second || n < more; time.Sleep(50 * time.Millisecond) {
+			if now := asked(s); now != n {
+				n, at = now, time.Now()
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("asked %d times, and on", asked(s))
+			}
+		}
+	}
+	rewrite(strings.Replace(text(b), "chain.pem", "nothing.pem", 1))
+	quiet(b, 1)
+	stampOnce(t, url)
+	rewrite(text(b))
+	quiet(a, 1)
+	if before := asked(b); before == 0 {
+		t.Error("the new server was not asked")
+	}
+	if r := stampOnce(t, url); r.Token == nil {
+		t.Errorf("with another clock: %+v", r)
+	}
+}
+
+// TestClockCA: other CAs in the same file are another clock.
+func TestClockCA(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	c := &config.Clock{Source: config.ClockNTP, CA: config.Path(file)}
+	names := map[string]bool{}
+	for _, content := range []string{"one", "two", "one"} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		names[nameOf(c)] = true
+	}
+	if len(names) != 2 {
+		t.Errorf("%d names, want 2", len(names))
 	}
 }

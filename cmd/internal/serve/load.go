@@ -97,7 +97,9 @@ func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error
 		opts.Warn(fmt.Sprintf("the clock is not monitored: its error is taken to be at most %v", clock.declared))
 	}
 	cfg.UseClock(clock, time.Duration(conf.TSA.Accuracy))
-	cfg.TSA, err = loadTSA(ctx, conf, opts)
+	if cfg.TSA, err = loadTSA(ctx, conf, opts); err != nil {
+		opts.Process.drop(clock)
+	}
 	return cfg, err
 }
 
