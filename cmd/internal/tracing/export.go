@@ -22,6 +22,9 @@ const (
 	batchDelay = 2 * time.Second
 	// exportTimeout bounds a message, the tries to send it together.
 	exportTimeout = 10 * time.Second
+	// exportGrace is how long a message that is under way may take when run is
+	// told to end: one that is broken off is sent again, and may arrive twice.
+	exportGrace = time.Second
 )
 
 // An exporter is the queue of the spans that are complete. It is the SDK's
@@ -101,8 +104,15 @@ func (e *exporter) run(ctx context.Context) {
 // send sends the batch. Whether or not that succeeds, it is gone after that,
 // unless ctx ended: then it is left for close.
 func (e *exporter) send(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, exportTimeout)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), exportTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(exportGrace):
+			cancel()
+		case <-bounded.Done():
+		}
+	})()
 	err := e.to.ExportSpans(bounded, e.batch)
 	if err != nil && ctx.Err() != nil {
 		return

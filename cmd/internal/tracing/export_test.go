@@ -115,7 +115,9 @@ func TestCollectorFails(t *testing.T) {
 		answer http.HandlerFunc
 		says   string
 	}{
-		{"unauthorised", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are you?\x1b[2J", http.StatusUnauthorized) }, "401"},
+		{"unauthorised", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "who are you?\x1b[2J", http.StatusUnauthorized)
+		}, "401"},
 		{"redirect", func(w http.ResponseWriter, req *http.Request) {
 			http.Redirect(w, req, elsewhere.URL, http.StatusTemporaryRedirect)
 		}, "307"},

@@ -162,7 +162,8 @@ func (r *request) add(name string, start time.Time, err error) {
 	}
 }
 
-// Observe makes the spans of a request that was answered, if it is traced.
+// Observe makes the spans of a request that was answered just now, if it is
+// traced.
 // Outcome is one word for what became of it, as in the log.
 func (t *Tracer) Observe(r *http.Request, x *tsphttp.Exchange, outcome string) {
 	if t == nil {
@@ -179,7 +180,7 @@ func (t *Tracer) Observe(r *http.Request, x *tsphttp.Exchange, outcome string) {
 	if again {
 		return
 	}
-	end := traced.start.Add(x.Duration)
+	end := time.Now()
 	ctx := context.WithValue(context.Background(), requestKey{}, traced)
 	if traced.parent.IsValid() {
 		ctx = trace.ContextWithRemoteSpanContext(ctx, traced.parent)

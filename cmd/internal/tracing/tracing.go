@@ -206,9 +206,9 @@ func (t *Tracer) Run(ctx context.Context) error {
 	return nil
 }
 
-// Shutdown sends what is left, for as long as ctx allows, and lets go of the
-// collector. Spans that come later are dropped. Its error is that spans were
-// dropped here. Run must have returned.
+// Shutdown sends what is left, for as long as ctx allows and at most a second
+// more, and lets go of the collector. Spans that come later are dropped. Its
+// error is that spans were dropped here. Run must have returned.
 func (t *Tracer) Shutdown(ctx context.Context) error {
 	if t == nil {
 		return nil
