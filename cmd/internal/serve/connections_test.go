@@ -29,7 +29,7 @@ type place struct {
 // newPlace serves until the test ends: /ping answers, /busy does when it is told
 // to, /large answers more than a connection holds, /early does not wait for the
 // body, and all others read it.
-func newPlace(t *testing.T, l Listener) *place {
+func newPlace(t *testing.T, l Listener, change ...func(*connections)) *place {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,6 +37,9 @@ func newPlace(t *testing.T, l Listener) *place {
 	}
 	p := &place{connections: newConnections(ln, l), t: t, at: ln.Addr().String(), busy: make(chan struct{}), log: new(lockedBuffer)}
 	p.connections.log = slog.New(slog.NewJSONHandler(p.log, nil))
+	for _, f := range change {
+		f(p.connections)
+	}
 	server := &http.Server{Handler: http.HandlerFunc(p.answer)}
 	p.watch(server)
 	done := make(chan error, 1)
@@ -290,8 +293,9 @@ func TestAnswerNotTaken(t *testing.T) {
 }
 
 func TestPerAddress(t *testing.T) {
-	p := newPlace(t, Listener{Connections: 8}) // two for each
-	p.exempt = func(a netip.Addr) bool { return a == netip.MustParseAddr("127.0.0.9") }
+	p := newPlace(t, Listener{Connections: 8}, func(c *connections) { // two for each
+		c.exempt = func(a netip.Addr) bool { return a == netip.MustParseAddr("127.0.0.9") }
+	})
 	greedy := []net.Conn{p.connect("127.0.0.2", "GET /"), p.connect("127.0.0.2", "GET /")}
 	other := p.connect("127.0.0.3", "GET /")
 	third := p.connect("127.0.0.2", "")

@@ -23,7 +23,9 @@ func (s *Server) openAdmin(ctx context.Context, l Listener) ([]opened, error) {
 	}
 	all, err := s.open(ctx, l, s.Admin())
 	for _, o := range all {
+		o.listener.mu.Lock()
 		o.listener.admin = true
+		o.listener.mu.Unlock()
 		// The answer to a long profile takes as long as the profile.
 		o.server.WriteTimeout = adminWriteTimeout
 	}

@@ -138,6 +138,9 @@ func (s *Server) open(ctx context.Context, l Listener, handler http.Handler) ([]
 			if one.Network = socket.Addr().Network(); one.Network == "unix" {
 				one.TLS = nil
 			}
+			if one.TLS != nil {
+				one.TLS = one.TLS.Clone() // net/http writes to it
+			}
 			all = append(all, s.serveOn(socket.Listener, one, handler))
 		}
 		return all, nil
