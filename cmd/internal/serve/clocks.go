@@ -11,6 +11,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/audit"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/config"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/fips"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/metrics"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/timesrc"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/timesrc/nts"
@@ -153,6 +154,9 @@ func (p *Process) newMonitor(configured *config.Clock) (*clock.Monitor, error) {
 		var r clock.Reference
 		var err error
 		if s.NTS {
+			if err := fips.CheckNTS(); err != nil {
+				return nil, fmt.Errorf("servers: %s: %w", s, err)
+			}
 			r, err = nts.New(nts.Config{Address: s.Address, Roots: roots, Local: local, Timeout: cfg.Timeout})
 		} else {
 			r, err = timesrc.NTP(timesrc.NTPConfig{Address: s.Address, Local: local, Timeout: cfg.Timeout})

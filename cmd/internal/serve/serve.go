@@ -294,6 +294,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	s.logMode(ctx)
 	s.log.LogAttrs(ctx, slog.LevelInfo, "listening", slog.Any("public", addresses.Public), slog.String("admin", addresses.Admin))
 	if s.cfg.Listening != nil {
 		s.cfg.Listening(addresses)

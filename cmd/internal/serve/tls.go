@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/fips"
 )
 
 // TLSFiles names the identity of an https listener.
@@ -93,7 +94,8 @@ func (f TLSFiles) pair() (tls.Certificate, error) {
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err == nil {
-		return cert, nil
+		// Clients would be told that no cipher suite suits them.
+		return cert, fips.CheckKey(cert.Leaf.PublicKey)
 	}
 	err = fmt.Errorf("certificate %s, key %s: %w", f.Certificate, f.Key, trimmed(err))
 	switch {
