@@ -420,6 +420,25 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
+// TestCountDescriptors warns at the start when there cannot be as many
+// connections as there may be.
+func TestCountDescriptors(t *testing.T) {
+	if _, ok := descriptorLimit(); !ok {
+		t.Log("this system has no such limit")
+		return
+	}
+	for _, test := range []struct {
+		limit, warnings int
+	}{{0, 0}, {1, 0}, {1 << 40, 1}} {
+		s, b := newServer(t, nil)
+		s.countDescriptors(t.Context(), []opened{{listener: &connections{limit: 1}}, {listener: &connections{limit: test.limit}}})
+		found := records(t, b.log, "fewer open files are allowed than connections")
+		if len(found) != test.warnings || len(found) > 0 && !strings.Contains(found[0]["hint"].(string), "LimitNOFILE=") {
+			t.Errorf("with %d connections: %v", test.limit, found)
+		}
+	}
+}
+
 // TestManyBodies has clients send much, but for the end of it. Those who send
 // most lose their connections, and who sends as little as requests have does
 // not.
