@@ -17,7 +17,6 @@ var (
 	headerJSON       = []string{TypeJSON}
 	headerPOST       = []string{http.MethodPost}
 	headerIdentity   = []string{"identity"}
-	headerRetryQueue = []string{"1"}
 	headerRetryClock = []string{"10"}
 
 	// An answer is good once. These are what sigstore/timestamp-authority sends.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -43,8 +44,12 @@ const (
 	// DefaultMaxConcurrent keeps a signer in another machine busy without
 	// letting a burst of requests take all memory.
 	DefaultMaxConcurrent = 256
-	// DefaultMaxQueue is about a second's work for the slowest signers.
+	// DefaultMaxQueue is some seconds' work for the slowest signers; most of the
+	// time DefaultMaxWait allows less.
 	DefaultMaxQueue = 1024
+	// DefaultMaxWait is less than any client's patience, and longer than the
+	// crowd that comes at the full hour.
+	DefaultMaxWait = time.Second
 )
 
 // HandlerConfig is what [NewHandler] makes a [Handler] of.
@@ -63,6 +68,11 @@ type HandlerConfig struct {
 	// answered 503. Zero stands for [DefaultMaxQueue], a negative number for
 	// none.
 	MaxQueue int
+	// MaxWait is how long they are likely to wait at most, by how long others
+	// took just before; beyond it they are answered 503 at once, however short
+	// the queue is. Zero stands for [DefaultMaxWait], a negative duration for any
+	// time.
+	MaxWait time.Duration
 	// StatusCreated answers granted requests with HTTP status 201, as
 	// sigstore/timestamp-authority did before its version 2.
 	StatusCreated bool
@@ -155,7 +165,11 @@ func NewHandler(cfg HandlerConfig) (*Handler, error) {
 	if waiting == 0 {
 		waiting = DefaultMaxQueue
 	}
-	h.queue = newQueue(concurrent, max(waiting, 0))
+	wait := cfg.MaxWait
+	if wait == 0 {
+		wait = DefaultMaxWait
+	}
+	h.queue = newQueue(concurrent, max(waiting, 0), max(wait, 0))
 	return h, nil
 }
 
@@ -233,12 +247,13 @@ func (h *Handler) stamp(w http.ResponseWriter, r *http.Request, x *Exchange, bod
 			h.gone(w, x)
 			return
 		}
-		w.Header()["Retry-After"] = headerRetryQueue
+		w.Header()["Retry-After"] = []string{strconv.Itoa(h.queue.retryAfter())}
 		h.refuse(w, x, http.StatusServiceUnavailable, "too many requests, try again later")
 		return
 	}
+	entered := time.Now()
 	reply, err := h.respond(r.Context(), body, &x.Outcome)
-	h.queue.leave()
+	h.queue.leave(time.Since(entered))
 	if err != nil {
 		x.Err = err
 		h.reject(w, x, tsp.AsRejection(err))
