@@ -78,7 +78,7 @@ type Limits struct {
 	// again included. Default: 10 s.
 	Timeout time.Duration
 	// Concurrency is how many signatures may be under way at once, abandoned ones
-	// included. Default: 64.
+	// included. Zero stands for [DefaultConcurrency].
 	Concurrency int
 	// Attempts is how often a signature is tried, the first time included.
 	// Default: 3.
@@ -89,9 +89,9 @@ const (
 	// defaultTimeout is longer than any service takes that works, and shorter
 	// than the patience of clients, 30 s and more.
 	defaultTimeout = 10 * time.Second
-	// defaultConcurrency keeps every service busy, and is less than what they
+	// DefaultConcurrency keeps every service busy, and is less than what they
 	// refuse as too much.
-	defaultConcurrency = 64
+	DefaultConcurrency = 64
 	// defaultAttempts outlasts the fail-over of a service behind a load balancer.
 	defaultAttempts = 3
 )
@@ -101,7 +101,7 @@ func (l Limits) complete() Limits {
 		l.Timeout = defaultTimeout
 	}
 	if l.Concurrency <= 0 {
-		l.Concurrency = defaultConcurrency
+		l.Concurrency = DefaultConcurrency
 	}
 	if l.Attempts <= 0 {
 		l.Attempts = defaultAttempts

@@ -58,6 +58,7 @@ func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error
 		MaxRequest:      int64(conf.Limits.MaxRequest),
 		MaxConcurrent:   conf.Limits.Concurrency,
 		MaxQueue:        conf.Limits.Queue,
+		SignConcurrency: conf.Limits.SignConcurrency,
 		Created:         conf.HTTP.Created,
 		Refusals:        conf.HTTP.RefusalFormat.RefusalFormat,
 		RequestIDHeader: conf.HTTP.RequestIDHeader,

@@ -81,6 +81,9 @@ type Config struct {
 	// tsphttp.HandlerConfig.
 	MaxRequest              int64
 	MaxConcurrent, MaxQueue int
+	// SignConcurrency is how many signatures a key outside this process is asked
+	// for at once. Zero stands for kms.DefaultConcurrency.
+	SignConcurrency int
 	// Created answers granted requests with 201.
 	Created bool
 	// Refusals is how requests in DER are refused.
@@ -196,7 +199,7 @@ func New(cfg Config) (*Server, error) {
 	s.stamp, err = tsphttp.NewHandler(tsphttp.HandlerConfig{
 		Responder:     cfg.TSA,
 		MaxRequest:    cfg.MaxRequest,
-		MaxConcurrent: cfg.MaxConcurrent,
+		MaxConcurrent: concurrent(&cfg),
 		MaxQueue:      cfg.MaxQueue,
 		StatusCreated: cfg.Created,
 		Refusals:      cfg.Refusals,
