@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -181,7 +182,8 @@ func said(err error) error {
 		text = text[:maxSaid] + "..."
 	}
 	quoted := strconv.Quote(text)
-	return &collectorError{text: quoted[1 : len(quoted)-1], err: err}
+	// Quotes are no danger, and read better as they are.
+	return &collectorError{text: strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`), err: err}
 }
 
 // A collectorError is why spans were not taken.
