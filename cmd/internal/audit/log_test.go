@@ -3,10 +3,14 @@ package audit
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -80,5 +84,122 @@ func TestAppendEndsWithContext(t *testing.T) {
 	cancel()
 	if err := l.Append(ctx, tokenNumber(1)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Append: %v, want context.Canceled", err)
+	}
+}
+
+// hungDisk is a disk whose syncs do not return until it is told.
+type hungDisk struct {
+	*simDisk
+	mu   sync.Mutex
+	wait chan struct{} // nil: it works
+}
+
+func (d *hungDisk) Create(name string) (file, error) {
+	f, err := d.simDisk.Create(name)
+	return hungFile{f, d}, err
+}
+
+type hungFile struct {
+	file
+	d *hungDisk
+}
+
+func (f hungFile) Sync() error {
+	f.d.mu.Lock()
+	wait := f.d.wait
+	f.d.mu.Unlock()
+	if wait != nil {
+		<-wait
+	}
+	return f.file.Sync()
+}
+
+// TestHungDisk holds that nobody waits for a disk longer than his context
+// lasts, that what waits is bounded, and that it is written in groups once the
+// disk answers.
+func TestHungDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &hungDisk{simDisk: newSimDisk(rand.New(rand.NewPCG(1, 1)))}
+		var groups []Written
+		l, err := open(Config{Dir: "simulated", Observe: func(w Written) { groups = append(groups, w) }}, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.wait = make(chan struct{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		const clients = 1000 // with 2.5 kB each: more than two groups
+		var wg sync.WaitGroup
+		var patient, impatient atomic.Int64
+		for i := range clients {
+			wg.Go(func() {
+				big := tokenNumber(i)
+				big.Client, big.Request = strings.Repeat("x", MaxText), strings.Repeat("y", MaxText)
+				c := t.Context()
+				if i%2 == 0 {
+					c = ctx
+				}
+				switch err := l.Append(c, big); {
+				case err == nil:
+					patient.Add(1)
+				case errors.Is(err, context.DeadlineExceeded):
+					impatient.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		l.mu.Lock()
+		waiting, bytes := l.state.Waiting+l.batch.len(), len(l.batch.bodies)
+		l.mu.Unlock()
+		if waiting >= clients || bytes > maxGroup {
+			t.Errorf("%d records wait, %d bytes in the next group; at most %d should", waiting, bytes, maxGroup)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := impatient.Load(); got != clients/2 {
+			t.Errorf("%d gave up, want %d", got, clients/2)
+		}
+		d.mu.Lock()
+		close(d.wait)
+		d.wait = nil
+		d.mu.Unlock()
+		wg.Wait()
+		if got := patient.Load(); got != clients/2 {
+			t.Errorf("%d were confirmed, want %d", got, clients/2)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		records, bytes := 0, 0
+		for _, g := range groups {
+			records += g.Records
+			bytes += g.Bytes
+			if g.Err != nil || g.Bytes == 0 {
+				t.Errorf("group %+v", g)
+			}
+		}
+		s := l.State()
+		if len(groups) > 6 || uint64(records) != s.Records || uint64(bytes) != s.Written || s.Syncs != uint64(len(groups)) {
+			t.Errorf("%d groups of %d records and %d bytes; the state says %+v", len(groups), records, bytes, s)
+		}
+		r, err := verify(t.Context(), d.simDisk, VerifyOptions{})
+		checkReport(t, r, err)
+	})
+}
+
+// TestAppendAllocations holds that a record costs little beside the disk.
+func TestAppendAllocations(t *testing.T) {
+	l := mustOpen(t, Config{Dir: t.TempDir()})
+	defer l.Close()
+	tok := tokenNumber(1)
+	got := testing.AllocsPerRun(100, func() {
+		if err := l.Append(t.Context(), tok); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 10 { // the batch of one, its channels and its goroutine
+		t.Errorf("%v allocations, want at most 10", got)
 	}
 }

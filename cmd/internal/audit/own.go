@@ -100,7 +100,8 @@ type RecoveredReason string
 // What has to be mended.
 const (
 	// RecoveredTorn: the end of the last file was not written whole, when the
-	// power failed or the process was killed. None of it was ever confirmed.
+	// power failed or the process was killed. Nothing of a torn group was ever
+	// confirmed. A disk that damages the last group of all looks the same.
 	RecoveredTorn RecoveredReason = "torn"
 	// RecoveredFailed: the disk refused a write, and those who waited for it
 	// were told.

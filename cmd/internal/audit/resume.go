@@ -79,7 +79,7 @@ func (w *writer) look(segs []segment) (*finding, error) {
 	if fits && found.group == found.head.PrevSeq {
 		// That the header was on the disk is not proved by a later group. It may be
 		// what the disk held there before.
-		fits, err = w.fits(before, last, found.head)
+		fits, err = w.fits(before, last, found)
 	}
 	if err == nil && !fits {
 		var from link
@@ -94,8 +94,10 @@ func (w *writer) look(segs []segment) (*finding, error) {
 }
 
 // fits says whether a header follows the file before: either its end, or, if
-// that was given up, a record after which nothing was confirmed.
-func (w *writer) fits(before []segment, s segment, head *Segment) (bool, error) {
+// that was given up, a record after which nothing was confirmed. What was
+// written later than the header was.
+func (w *writer) fits(before []segment, s segment, found *finding) (bool, error) {
+	head := found.head
 	if len(before) == 0 || before[len(before)-1].number != s.number-1 {
 		return true, nil // there is nothing to compare with
 	}
@@ -116,10 +118,12 @@ func (w *writer) fits(before []segment, s segment, head *Segment) (bool, error) 
 			return there, nil
 		case err != nil:
 			return false, err
+		case there && (l.err != nil || !l.Chained):
+			return true, nil // what is void may be anything
 		case l.err != nil:
 		case l.link() == link{head.PrevSeq, head.PrevHash}:
 			there = true
-		case there && l.Synced > head.PrevSeq, there && head.Unsealed == "":
+		case there && (l.Synced > head.PrevSeq || head.Unsealed == "" || l.Time.After(found.began)):
 			return false, nil
 		}
 	}

@@ -61,11 +61,13 @@ func TestStampByOwnAuthority(t *testing.T) {
 		}}, d)
 		mustAppend(t, l, tokenNumber(1))
 		time.Sleep(10*time.Hour + time.Minute)
+		synctest.Wait()
 		if stamps != 1 {
 			t.Errorf("%d timestamps, want 1: nothing happened but for that", stamps)
 		}
 		mustAppend(t, l, tokenNumber(2))
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if s := l.State(); stamps != 2 || s.StampErr != nil || s.Stamped != 5 {
 			t.Errorf("%d timestamps, the last over record %d, %v; want 2, over record 5", stamps, s.Stamped, s.StampErr)
 		}
@@ -95,6 +97,7 @@ func TestStampAgain(t *testing.T) {
 			mustAppend(t, l, tokenNumber(i))
 		}
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		s := l.State()
 		if !errors.Is(s.StampErr, broken) || s.Unstamped != s.Segments-1 || s.Unstamped < 3 {
 			t.Errorf("%d of %d files without a timestamp, %v", s.Unstamped, s.Segments, s.StampErr)
@@ -107,6 +110,7 @@ func TestStampAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // after a restart
 		l := running(t, cfg, d)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if s := l.State(); asked != 1 || s.Unstamped != 0 || s.StampErr != nil {
 			t.Errorf("asked %d times, %d files without a timestamp, %v; want one for all", asked, s.Unstamped, s.StampErr)
 		}
@@ -116,6 +120,7 @@ func TestStampAgain(t *testing.T) {
 			mustAppend(t, l, tokenNumber(asked))
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if s := l.State(); s.Unstamped != 0 {
 			t.Errorf("%d files without a timestamp a second later", s.Unstamped)
 		}
@@ -129,6 +134,7 @@ func TestStampTooLong(t *testing.T) {
 				newSimDisk(rand.New(rand.NewPCG(1, 1))))
 			mustAppend(t, l, tokenNumber(1))
 			time.Sleep(2 * time.Hour)
+			synctest.Wait()
 			if got, want := l.State().StampErr == nil, size == MaxStamp; got != want {
 				t.Errorf("a token of %d bytes: %v", size, l.State().StampErr)
 			}
@@ -162,6 +168,7 @@ func TestRetention(t *testing.T) {
 				for i := range 100 {
 					mustAppend(t, l, tokenNumber(i))
 					time.Sleep(time.Hour)
+					synctest.Wait()
 				}
 				names, err := d.List()
 				if err != nil {

@@ -61,7 +61,6 @@ type verifier struct {
 	visit   *visit
 	file    fileState
 	end     link // of the records so far
-	sealed  bool // the file before ended with a seal
 	gaps    []gap
 	wanted  map[Hash]bool // of Contains, not seen yet
 	hashes  []remembered  // of the latest records, by number modulo hashWindow
@@ -92,7 +91,7 @@ func verify(ctx context.Context, d folder, opts VerifyOptions) (*Report, error) 
 		opts.MaxProblems = DefaultMaxProblems
 	}
 	v := &verifier{
-		opts: opts, seed: maphash.MakeSeed(), hashes: make([]remembered, hashWindow), wanted: map[Hash]bool{},
+		opts: opts, seed: maphash.MakeSeed(), wanted: map[Hash]bool{},
 		serials: [2]map[uint64]uint64{{}, {}},
 	}
 	for _, h := range opts.Contains {
@@ -241,7 +240,11 @@ func (v *verifier) line(ctx context.Context, l *line) error {
 
 // remember keeps a hash for timestamps and crosses it off the auditor's list.
 func (v *verifier) remember(at link, t time.Time) {
-	v.hashes[at.n%hashWindow] = remembered{at, t}
+	i := int(at.n % hashWindow)
+	if i >= len(v.hashes) {
+		v.hashes = append(v.hashes, make([]remembered, i+1-len(v.hashes))...)
+	}
+	v.hashes[i] = remembered{at, t}
 	delete(v.wanted, at.head)
 }
 

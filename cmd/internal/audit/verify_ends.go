@@ -95,8 +95,8 @@ type remembered struct {
 // hashOf returns the hash of an earlier record and its time, nil if there is no
 // such record.
 func (v *verifier) hashOf(ctx context.Context, n uint64) (*Hash, time.Time, error) {
-	if r := &v.hashes[n%hashWindow]; r.n == n {
-		return &r.head, r.time, nil
+	if i := int(n % hashWindow); i < len(v.hashes) && v.hashes[i].n == n {
+		return &v.hashes[i].head, v.hashes[i].time, nil
 	}
 	if n < v.FirstSeq {
 		return nil, time.Time{}, nil

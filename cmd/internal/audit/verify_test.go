@@ -362,7 +362,7 @@ func TestVerifyEveryByte(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	for _, name := range lib.names {
 		b := d.names[name].mem
-		for i := 0; i < len(b); i += 1 + rng.IntN(20) {
+		for i := 0; i < len(b); i += 1 + rng.IntN(60) {
 			was := b[i]
 			b[i] ^= 1 << rng.IntN(8)
 			r, err := verify(t.Context(), d, VerifyOptions{})
