@@ -376,3 +376,51 @@ func TestFailedSyncIsNotBelieved(t *testing.T) {
 		t.Errorf("notes %v, want one of the failure", r.Notes)
 	}
 }
+
+// TestRestartWithoutReboot has the process die at each operation in turn, alone
+// or because a sync failed, goes on with what the machine has in memory, and
+// only then cuts the power: what the first process did not sync must not be
+// taken for synced by the second.
+func TestRestartWithoutReboot(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		err  error
+	}{{"dies", nil}, {"dies after an error", syscall.EIO}} {
+		t.Run(row.name, func(t *testing.T) {
+			died := true
+			for at := 1; died; at++ {
+				for seed := range uint64(12) {
+					w := newWorld(t, uint64(at)<<8|seed)
+					w.cfg.SegmentSize = 3000
+					w.disk.cutAt = at
+					if row.err != nil {
+						w.disk.cutAt = at + 1
+						w.disk.fault = func(_ string, n int) error {
+							if n == at {
+								return row.err
+							}
+							return nil
+						}
+					}
+					if l, err := open(w.cfg, w.disk); err == nil {
+						w.load(l, 1, 12)
+						w.stop(l, true)
+					}
+					died = w.disk.ops >= at
+					w.disk.fault, w.disk.cutAt, w.disk.off = nil, 0, false
+					l := w.open()
+					for range 3 {
+						if err := w.append(t.Context(), l); err != nil {
+							w.fatalf("operation %d: append: %v", at, err)
+						}
+					}
+					w.stop(l, false)
+					if err := w.open().Close(); err != nil {
+						w.fatalf("operation %d: close: %v", at, err)
+					}
+					w.check()
+				}
+			}
+		})
+	}
+}

@@ -213,3 +213,29 @@ func TestStaleHeader(t *testing.T) {
 		})
 	}
 }
+
+// TestStaleFile holds that a file which has the contents of another is not gone
+// on from, complete as they are.
+func TestStaleFile(t *testing.T) {
+	w := newWorld(t, 1)
+	l := w.open()
+	for range 5 {
+		if err := w.append(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := l.State().Segment
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := segmentName(2, w.clock())
+	w.disk.names[name] = &simInode{mem: w.disk.file(first), dirty: map[int]bool{}}
+	l = w.open()
+	if got := l.State().Segment; got != first {
+		t.Errorf("the log goes on in %s, want %s", got, first)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.check()
+}
