@@ -7,6 +7,7 @@ replace github.com/fencepost-tsa/fencepost => ../
 require (
 	github.com/fencepost-tsa/fencepost v0.0.0-00010101000000-000000000000
 	github.com/notaryproject/tspclient-go v1.0.0
+	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sys v0.49.0
 )
 
