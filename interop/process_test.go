@@ -145,46 +145,69 @@ func (w *tool) serve(t *testing.T, ready string, argv ...string) {
 // background is serve, and returns what the server prints and how to end it sooner.
 func (w *tool) background(t *testing.T, ready string, argv ...string) (log *recorder, stop func()) {
 	t.Helper()
-	log = new(recorder)
+	p := w.start(t, ready, argv...)
+	return p.log, p.stop
+}
+
+// A process is a server that was started.
+type process struct {
+	log   *recorder // what it prints
+	pid   int
+	ended chan struct{} // closed when it has
+	stop  func()        // ends it in order
+	kill  func()        // ends it at once
+}
+
+// start is serve, and returns the process.
+func (w *tool) start(t *testing.T, ready string, argv ...string) *process {
+	t.Helper()
+	p := &process{log: new(recorder), ended: make(chan struct{})}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = w.dir
 	cmd.Env = append(os.Environ(), w.env...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	stop = sync.OnceFunc(func() {
+	p.pid = cmd.Process.Pid
+	var status error
+	go func() {
+		status = cmd.Wait()
+		close(p.ended)
+	}()
+	p.kill = func() {
+		if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Error(err)
+		}
+		<-p.ended
+	}
+	p.stop = sync.OnceFunc(func() {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err == nil {
 			select {
-			case <-ended:
+			case <-p.ended:
 			case <-time.After(10 * time.Second):
 				t.Errorf("%s does not end on SIGTERM", argv[0])
-				if err := cmd.Process.Kill(); err != nil {
-					t.Error(err)
-				}
+				p.kill()
 			}
 		}
 	})
 	t.Cleanup(func() {
-		stop()
+		p.stop()
 		if t.Failed() {
-			t.Logf("%s printed:\n%s", strings.Join(argv, " "), log.String())
+			t.Logf("%s printed:\n%s", strings.Join(argv, " "), p.log.String())
 		}
 	})
 	for deadline := time.Now().Add(startTimeout); ; time.Sleep(20 * time.Millisecond) {
 		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("%s ended: %v", strings.Join(argv, " "), err)
+		case <-p.ended:
+			t.Fatalf("%s ended: %v", strings.Join(argv, " "), status)
 		default:
 		}
 		if resp, err := http.Get(ready); err == nil {
 			resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return log, stop
+				return p
 			}
 		}
 		if time.Now().After(deadline) {
