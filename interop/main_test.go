@@ -40,6 +40,7 @@ var debian = []peers.Need{
 	{Command: "pkcs11-tool", Package: "opensc"},
 	{Command: "chronyd", Package: "chrony"},
 	{Command: "faketime", Package: "faketime"},
+	{Command: "haproxy", Package: "haproxy"},
 }
 
 // programs lists the Go programs of others that the tests run.
