@@ -27,7 +27,7 @@ type stamping struct{}
 
 // Run timestamps the log and removes files that have reached their age, until
 // ctx ends; it returns nil then. Its failures are shown by State and tried
-// again. The log works without Run, but for both.
+// again. The log works without Run, but for both. End Run before Close.
 func (l *Log) Run(ctx context.Context) error {
 	var backoff time.Duration
 	wait := l.cfg.StampEvery
