@@ -33,6 +33,23 @@ tsa:
 // ourPolicy is the policy of what startKey starts, and of the drop-in and --dev too.
 const ourPolicy = "1.3.6.1.4.1.57264.2"
 
+// auditConfig is one with a record of issue, of short files, that the server stamps itself; %s are the two listeners
+// and the policy.
+const auditConfig = `listen: [%s]
+admin: %s
+tsa:
+  key: file:tsa/key.pem
+  chain: tsa/chain.pem
+  policy: %s
+  clock: {source: system, bound: 500ms}
+audit: {dir: audit, segment: 256KiB, stamp-every: 1s}
+`
+
+// auditArgs is a command about a record of issue.
+func auditArgs(verb, dir string, flags ...string) []string {
+	return append([]string{ours("fencepost"), "audit", verb, dir}, flags...)
+}
+
 // startKey starts "fencepost serve --config" with a key of the given type, in a file, and a chain made by
 // "cert create".
 func startKey(t *testing.T, keyType string) *tsa {
