@@ -128,6 +128,9 @@ func (m *Monitor) ask(ctx context.Context) (answered int) {
 		select {
 		case a := <-answers:
 			delete(waiting, a.peer)
+			if a.err != nil && errors.Is(ctx.Err(), context.Canceled) {
+				continue // it was given up, which says nothing about it
+			}
 			if m.take(a); a.peer.fresh {
 				answered++
 				// Whoever waits for a first answer need not wait for the

@@ -245,6 +245,36 @@ func TestMonitorPollEnds(t *testing.T) {
 	})
 }
 
+// A monitor that is told to end says nothing about the references that it was
+// asking.
+func TestMonitorGivesUp(t *testing.T) {
+	w := newWorld(bubble.AddDate(26, 3, 4))
+	_, refs := three(w)
+	slow := reference{"slow", func(ctx context.Context) (clock.Measurement, error) {
+		<-ctx.Done()
+		return clock.Measurement{}, ctx.Err()
+	}}
+	var measured int
+	synctest.Test(t, func(t *testing.T) {
+		m := newMonitor(t, clock.MonitorConfig{Local: w, References: append(refs, slow), Observe: func(e clock.MonitorEvent) {
+			if e.Kind != clock.EventMeasured {
+				return
+			}
+			if measured++; e.Err != nil {
+				t.Errorf("%s: %v", e.Reference, e.Err)
+			}
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		if err := m.Poll(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v; want Canceled", err)
+		}
+	})
+	if measured != len(refs) {
+		t.Errorf("%d measured, want %d", measured, len(refs))
+	}
+}
+
 // What a reference says that does not agree, or does again, is told once.
 func TestMonitorDisagrees(t *testing.T) {
 	w := newWorld(bubble.AddDate(26, 3, 4))

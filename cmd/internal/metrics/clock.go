@@ -13,8 +13,9 @@ type Clock struct {
 	// Offset is true time minus this machine's clock.
 	Offset time.Duration
 	// Drift is the rate at which this machine's clock gains on true time: 1e-6
-	// is one second in eleven days. Negative: it loses.
-	Drift float64
+	// is one second in eleven days. Negative: it loses. DriftError is the most
+	// that this can be wrong by; zero: it is not known.
+	Drift, DriftError float64
 	// Servers are those that are configured. The first 64 are shown.
 	Servers []TimeServer
 }
@@ -33,13 +34,17 @@ type TimeServer struct {
 	Offset, Error, Age time.Duration
 }
 
+// maxDriftError is how well a drift has to be known to be shown. What two rounds
+// right behind each other say of it is noise, and looks like a broken clock.
+const maxDriftError = 100e-6
+
 // clockDescs describe a Clock.
 type clockDescs struct{ offset, drift, accuracy, up, agrees, serverOffset, serverError, age *prometheus.Desc }
 
 func newClockDescs() clockDescs {
 	return clockDescs{
 		offset:       desc("fencepost_clock_offset_seconds", "True time minus this machine's clock, by the servers that agree; absent while too few do."),
-		drift:        desc("fencepost_clock_drift_ratio", "Seconds that this machine's clock gains in a second of true time; absent where it is not monitored."),
+		drift:        desc("fencepost_clock_drift_ratio", "Seconds that this machine's clock gains in a second of true time; absent while it is not known to 100 millionths."),
 		accuracy:     desc("fencepost_clock_declared_accuracy_seconds", "What each token promises; while the clock's error is greater, none is issued."),
 		up:           desc("fencepost_clock_server_up", "1 if the time server answered when it was last asked, else 0.", "server"),
 		agrees:       desc("fencepost_clock_server_agrees", "1 if the time server is one of those by which the clock goes, else 0.", "server"),
@@ -58,7 +63,9 @@ func (d *clockDescs) collect(out sink, c *Clock) {
 	if c.Known {
 		out.gauge(d.offset, c.Offset.Seconds())
 	}
-	out.gauge(d.drift, c.Drift)
+	if c.DriftError > 0 && c.DriftError <= maxDriftError {
+		out.gauge(d.drift, c.Drift)
+	}
 	seen := make(map[string]bool)
 	for _, s := range c.Servers {
 		name := labelText(s.Name)

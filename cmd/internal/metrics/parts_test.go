@@ -21,7 +21,7 @@ func withParts(t testing.TB, change func(*metrics.Config)) *metrics.Metrics {
 		c.Events = metrics.NewEvents()
 		c.Accuracy = func() time.Duration { return 500 * time.Millisecond }
 		c.Monitor = func() *metrics.Clock {
-			return &metrics.Clock{Known: true, Offset: -2 * time.Millisecond, Drift: 1.5e-5, Servers: []metrics.TimeServer{
+			return &metrics.Clock{Known: true, Offset: -2 * time.Millisecond, Drift: 1.5e-5, DriftError: 2e-6, Servers: []metrics.TimeServer{
 				{Name: "a.example:123", Up: true, Agrees: true, Measured: true, Offset: time.Millisecond, Error: 20 * time.Millisecond, Age: 8 * time.Second},
 				{Name: "b.example:123"},
 			}}
@@ -102,7 +102,11 @@ func TestNoParts(t *testing.T) {
 	lost := withParts(t, func(c *metrics.Config) {
 		c.Monitor = func() *metrics.Clock { return &metrics.Clock{Offset: time.Hour} }
 	})
-	wantLines(t, lost, `!fencepost_clock_offset_seconds`, `fencepost_clock_steps_total 0`)
+	wantLines(t, lost, `!fencepost_clock_offset_seconds`, `!fencepost_clock_drift_ratio`, `fencepost_clock_steps_total 0`)
+	noise := withParts(t, func(c *metrics.Config) {
+		c.Monitor = func() *metrics.Clock { return &metrics.Clock{Known: true, Drift: 0.016, DriftError: 0.02} }
+	})
+	wantLines(t, noise, `fencepost_clock_offset_seconds 0`, `!fencepost_clock_drift_ratio`)
 	// Parts without events still show how they are.
 	wantLines(t, withParts(t, func(c *metrics.Config) { c.Events = nil }), `fencepost_audit_up 1`, `!fencepost_audit_sync_seconds`)
 }

@@ -277,7 +277,7 @@ func (p *Process) clockStatus() *metrics.Clock {
 	if s == nil {
 		return nil
 	}
-	m := &metrics.Clock{Known: s.State == clock.StateSynchronised, Offset: s.Offset, Drift: s.Drift.Seconds()}
+	m := &metrics.Clock{Known: s.State == clock.StateSynchronised, Offset: s.Offset, Drift: s.Drift.Seconds(), DriftError: s.DriftError.Seconds()}
 	for _, r := range s.References {
 		m.Servers = append(m.Servers, metrics.TimeServer{Name: r.Name, Up: r.Reachable, Agrees: r.Agrees, Measured: r.Measured,
 			Offset: r.Offset, Error: r.Error, Age: r.Age})

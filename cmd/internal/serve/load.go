@@ -97,12 +97,19 @@ func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error
 	if c := conf.TSA.Clock; c == nil || c.Source == config.ClockSystem {
 		opts.Warn(fmt.Sprintf("the clock is not monitored: its error is taken to be at most %v", clock.declared))
 	}
+	if c := conf.TSA.Clock; c != nil && c.Source == config.ClockNTP && len(c.Servers) < outvoting {
+		opts.Warn(fmt.Sprintf("tsa.clock.servers: of fewer than %d time servers nobody outvotes one that is wrong", outvoting))
+	}
 	cfg.UseClock(clock, time.Duration(conf.TSA.Accuracy))
 	if cfg.TSA, err = loadTSA(ctx, conf, opts); err != nil {
 		opts.Process.drop(clock)
 	}
 	return cfg, err
 }
+
+// outvoting is how many time servers it takes for one of them to be wrong without
+// effect.
+const outvoting = 3
 
 func loadListeners(conf *config.Config, cfg *Config, opts Options) error {
 	base := Listener{

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,6 +139,32 @@ func TestLoadWarns(t *testing.T) {
 	for _, want := range []string{"open to others", "tsa.history: every user of this machine can write to ", "the clock is not monitored: its error is taken to be at most 100ms"} {
 		if strings.Count(all, want) != 1 {
 			t.Errorf("warnings %q, want %q once", warnings, want)
+		}
+	}
+}
+
+// TestLoadWarnsOfFewServers: one time server, or two, are believed whatever they
+// say.
+func TestLoadWarnsOfFewServers(t *testing.T) {
+	dir := t.TempDir()
+	writeIdentity(t, dir, pkitest.Options{}, nil)
+	for n := 1; n <= 4; n++ {
+		var servers []string
+		for i := range n {
+			servers = append(servers, fmt.Sprintf("'ntp://127.0.0.1:%d'", 1+i))
+		}
+		text := strings.Replace(fileTSA, "{source: system, bound: 100ms}", "{source: ntp, timeout: 50ms, attempts: 1, servers: ["+strings.Join(servers, ", ")+"]}", 1)
+		conf, err := config.Parse(filepath.Join(dir, "c"), []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned := 0
+		warn := func(text string) { warned += strings.Count(text, "nobody outvotes one that is wrong") }
+		if _, err := Load(t.Context(), conf, Options{Warn: warn}); err != nil {
+			t.Fatal(err)
+		}
+		if want := min(max(outvoting-n, 0), 1); warned != want {
+			t.Errorf("%d servers: %d warnings, want %d", n, warned, want)
 		}
 	}
 }
