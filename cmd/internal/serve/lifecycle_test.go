@@ -100,6 +100,28 @@ func TestNoDelayAfterFailure(t *testing.T) {
 	}
 }
 
+// TestStopWhileReloading: a reload that is broken off because the server stops
+// has not failed.
+func TestStopWhileReloading(t *testing.T) {
+	ask, loading := make(chan struct{}), make(chan struct{})
+	_, b, stop, stopped := begin(t, func(b *bench) {
+		b.config.Reload = Reload{Ask: ask, Load: func(ctx context.Context) (Config, error) {
+			close(loading)
+			<-ctx.Done()
+			return Config{}, ctx.Err()
+		}}
+	})
+	ask <- struct{}{}
+	<-loading
+	stop()
+	if err := <-stopped; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if failed := records(t, b.log, "reload failed, all stays as it was"); len(failed) > 0 {
+		t.Errorf("logged %v", failed)
+	}
+}
+
 // manager hears what a server tells its service manager.
 func manager(t *testing.T) (*systemd.Notifier, func() string) {
 	t.Helper()

@@ -26,12 +26,13 @@ type Reload struct {
 }
 
 // Hangups has a value for each SIGHUP until ctx ends. A signal that comes while
-// another is waiting is the same wish.
+// another is waiting is the same wish. One that comes after that has no effect:
+// by itself it would end the process, and with it the requests that are under
+// way.
 func Hangups(ctx context.Context) <-chan struct{} {
 	signals, ask := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, syscall.SIGHUP)
 	go func() {
-		defer signal.Stop(signals)
 		for {
 			select {
 			case <-ctx.Done():

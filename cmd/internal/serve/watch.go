@@ -133,6 +133,9 @@ func (s *Server) reload(ctx context.Context, identities []*tlsIdentity) {
 		}
 		s.said(ctx, s.cfg.Notify.Reloading())
 		next, at, err := s.reloadOnce(ctx, identities)
+		if err != nil && ctx.Err() != nil {
+			return // the server stops, which is not the configuration's fault
+		}
 		s.reloaded(ctx, err)
 		w.tried(&next, err, time.Now())
 		s.metrics.Reloaded(err)

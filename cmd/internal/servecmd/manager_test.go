@@ -132,7 +132,11 @@ func TestService(t *testing.T) {
 	if got := ready(); got != 503 {
 		t.Errorf("ready when it stops: %d", got)
 	}
-	heard("WATCHDOG=1") // it is watched to its end
+	signal(syscall.SIGHUP) // which is too late, and does no harm
+	heard("WATCHDOG=1")    // it is watched to its end
+	if got := ready(); got != 503 {
+		t.Errorf("ready after a late SIGHUP: %d", got)
+	}
 	signal(syscall.SIGTERM)
 	select {
 	case err := <-ended:
