@@ -47,7 +47,8 @@ const (
 	// how it compares.
 	EventSynchronised MonitorEventKind = "synchronised"
 
-	// EventLeapAnnounced: enough references announce Leap at LeapAt.
+	// EventLeapAnnounced: enough references announce Leap at LeapAt, or may
+	// have: see Contested.
 	EventLeapAnnounced MonitorEventKind = "leap announced"
 
 	// EventLeapWithdrawn: they do so no longer.
@@ -55,7 +56,8 @@ const (
 
 	// EventLeapPassed: Leap took place at LeapAt, which the record of issue
 	// must say exactly (EN 319 421, TIS-7.7.2-09). Offset and Bound tell
-	// whether this machine's clock followed.
+	// whether this machine's clock followed. If it was Contested, it may not
+	// have taken place.
 	EventLeapPassed MonitorEventKind = "leap passed"
 )
 
@@ -68,8 +70,8 @@ type MonitorEvent struct {
 	Measurement Measurement
 	Err         error
 
-	// Offset is true time minus this machine's clock, as far as it is known,
-	// and Bound the largest possible error of this machine's clock.
+	// Offset is true time minus this machine's clock, and Bound the largest
+	// possible error of this machine's clock; both zero if it is not known.
 	Offset, Bound time.Duration
 
 	// Size is how large what happened is; see the kinds.
@@ -81,4 +83,7 @@ type MonitorEvent struct {
 
 	Leap   Leap
 	LeapAt time.Time // the first moment of the next month
+
+	// Contested: it may come, or have come, or not, by what the references say.
+	Contested bool
 }

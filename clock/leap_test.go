@@ -123,7 +123,11 @@ func TestMonitorLeapContested(t *testing.T) {
 				b.kind = crying
 			}
 			synctest.Test(t, func(t *testing.T) {
-				m := newMonitor(t, clock.MonitorConfig{Local: w, References: []clock.Reference{a, b}})
+				m := newMonitor(t, clock.MonitorConfig{Local: w, References: []clock.Reference{a, b}, Observe: func(e clock.MonitorEvent) {
+					if (e.Kind == clock.EventLeapAnnounced || e.Kind == clock.EventLeapPassed) && !e.Contested {
+						t.Errorf("%s: %v is said to be certain", e.Kind, e.Leap)
+					}
+				}})
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error)
 				go func() { done <- m.Run(ctx) }()

@@ -19,13 +19,13 @@ type MonitorConfig struct {
 	// Local reads this machine's clocks. Nil: [PortableLocal].
 	Local Local
 
-	// Pick is how many references are asked in each round, chosen at random.
-	// The answers of earlier rounds count too. Zero: all of them.
+	// Pick is how many references are asked in each round, chosen at random,
+	// while the time is known. The answers of earlier rounds count too. Zero:
+	// all of them.
 	Pick int
 
-	// Agree is how many references must agree, of those whose answers count or,
-	// where these are fewer, of those that are asked in a round. A majority of
-	// them is always needed, also if Agree is less. Zero: a majority.
+	// Agree is how many references must agree. A majority of all of them is
+	// always needed, also if Agree is less, or Pick. Zero: a majority.
 	Agree int
 
 	// Interval is the time between rounds, at least a second; a tenth is added
@@ -224,6 +224,7 @@ func (m *Monitor) Poll(ctx context.Context) error {
 
 // Run asks the references round after round until ctx ends. It returns nil.
 func (m *Monitor) Run(ctx context.Context) error {
+	var haste time.Duration // from one round to the next that someone wants
 	for {
 		began := time.Now()
 		next, err := m.round(ctx)
@@ -234,10 +235,13 @@ func (m *Monitor) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
+			haste = 0
 		case <-m.wake:
-			// Someone noticed trouble. It may be there for long, and is no
-			// reason to ask more often than servers bear.
-			timer.Reset(minInterval - time.Since(began))
+			// Someone noticed trouble. It may be there for long, such as a wall
+			// clock that is slewed for an hour, and is no reason to ask more
+			// often than servers bear.
+			haste = min(max(2*haste, minInterval), m.cfg.Interval)
+			timer.Reset(haste - time.Since(began))
 			select {
 			case <-ctx.Done():
 			case <-timer.C:

@@ -51,6 +51,11 @@ type Measurement struct {
 
 	// Authenticated says that the answer was protected (RFC 8915).
 	Authenticated bool
+
+	// Server is who answered, such as its address: several names may lead to
+	// it, and what a name leads to may change. References that the same server
+	// answers for have one vote together. Empty: it is not known.
+	Server string
 }
 
 // Limits of a measurement.
@@ -72,6 +77,7 @@ var (
 	errWallSet            = errors.New("this machine's clock was set while the question was under way")
 	errSuspended          = errors.New("this machine was suspended while the question was under way")
 	errDuringLeap         = errors.New("answered too close to a leap second")
+	errSameServer         = errors.New("the server that answers is another one's too, and has one vote: name a different one")
 	errMonthEnd           = errors.New("answered within a minute of a month's end, when it is not yet known whether a leap second falls there")
 )
 

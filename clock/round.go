@@ -22,8 +22,12 @@ const (
 	// patience is how long a reference is waited for whose context has ended.
 	patience = time.Second
 
-	// maxRest is the longest that a reference is left alone at its own wish.
-	maxRest = 24 * time.Hour
+	// maxRest is the longest that a reference is left alone at its own wish, and
+	// needRest where too few others are left to know the time. Whoever is on the
+	// way for a moment can forge such wishes of all of them, and would stop the
+	// clock for a day; a question in a quarter of an hour is no burden.
+	maxRest  = 24 * time.Hour
+	needRest = 15 * time.Minute
 
 	// stepSize is how far the wall clock must move against the elapsed one
 	// within a round to be called stepped: where NTP clients step instead of
@@ -61,6 +65,7 @@ type peer struct {
 	compared bool
 	fresh    bool          // the sample is of this round
 	rest     time.Duration // the elapsed time until which it is left alone
+	asleep   time.Duration // and that at which it asked for it
 }
 
 // An answer is what a reference said.
@@ -108,12 +113,18 @@ func (m *Monitor) ask(ctx context.Context) (answered int) {
 	for i := range m.cfg.Attempts - 1 {
 		budget += retryDelay << i
 	}
+	// The answers of this round count from its end on, and should until the end
+	// of the next one, with room for its jitter: who does not answer must not
+	// make those of the others too old.
+	budget = min(budget, max(m.cfg.Timeout, (m.cfg.MaxAge-m.cfg.Interval*3/2)/2))
+	asking, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
 	answers := make(chan answer, len(peers)) // who comes too late is not heard, and does not wait
 	for _, p := range peers {
 		p.busy.Store(true)
 		go func() {
 			defer p.busy.Store(false)
-			answers <- m.measure(ctx, p)
+			answers <- m.measure(asking, p)
 		}()
 	}
 	waiting := make(map[*peer]bool, len(peers))
@@ -152,18 +163,32 @@ func (m *Monitor) ask(ctx context.Context) (answered int) {
 	return answered
 }
 
-// choose returns the references to ask in this round.
+// choose returns the references to ask in this round. While the time is not
+// known, or not for much longer, these are all: of a few chosen at random most
+// may be wrong, though of all only a minority is.
 func (m *Monitor) choose() []*peer {
-	var can []*peer
+	var can, resting []*peer
 	now := m.local.Elapsed()
 	for _, i := range m.rand.Perm(len(m.peers)) {
-		p := m.peers[i]
-		if len(can) < m.cfg.Pick && !p.busy.Load() && now >= p.rest {
+		switch p := m.peers[i]; {
+		case p.busy.Load():
+		case now >= p.rest:
 			can = append(can, p)
+		case now-p.asleep >= needRest:
+			resting = append(resting, p)
 		}
+	}
+	if len(can) < m.need() {
+		can = append(can, resting...)
+	}
+	if len(m.history) > 0 && m.doubt == "" && now-m.history.newest() <= m.cfg.MaxAge/2 {
+		can = can[:min(len(can), m.cfg.Pick)]
 	}
 	return can
 }
+
+// need is how many references must agree.
+func (m *Monitor) need() int { return max(m.cfg.Agree, majority(len(m.peers))) }
 
 // measure asks one reference as often as configured.
 func (m *Monitor) measure(ctx context.Context, p *peer) (a answer) {
@@ -222,7 +247,7 @@ func (m *Monitor) take(a answer) {
 		p.sample, p.fresh = s, true
 	}
 	if rest, ok := restOf(a.err); ok {
-		p.rest = now + rest
+		p.rest, p.asleep = now+rest, now
 	}
 	m.observe(MonitorEvent{Kind: EventMeasured, Reference: p.name, Measurement: a.m, Err: p.err})
 }
@@ -234,6 +259,9 @@ func (m *Monitor) accept(a answer, now time.Duration) (*sample, error) {
 	}
 	s, err := newSample(a.m, a.from, now, m.rate)
 	if err != nil {
+		return nil, err
+	}
+	if err := m.claim(a.peer, a.m.Server); err != nil {
 		return nil, err
 	}
 	s.suspended = a.suspended
@@ -252,6 +280,25 @@ func (m *Monitor) accept(a answer, now time.Duration) (*sample, error) {
 	return s, nil
 }
 
+// claim gives the vote of a server to one reference: of those that it answers
+// for, the first in the configuration.
+func (m *Monitor) claim(p *peer, server string) error {
+	before := true
+	for _, other := range m.peers {
+		switch {
+		case other == p:
+			before = false
+		case server == "" || other.sample == nil || other.sample.m.Server != server:
+		case before:
+			return fmt.Errorf("%w (%s, of %s)", errSameServer, server, other.name)
+		default:
+			other.sample, other.fresh = nil, false
+			other.err = fmt.Errorf("%w (%s, of %s)", errSameServer, server, p.name)
+		}
+	}
+	return nil
+}
+
 // notice compares the two clocks with what they were in the last round, and
 // reports what happened to them.
 func (m *Monitor) notice() {
@@ -264,7 +311,7 @@ func (m *Monitor) notice() {
 	}
 	if d := suspended - last.suspended; d > minSuspension {
 		m.slacken(suspended)
-		m.observe(MonitorEvent{Kind: EventSuspended, Size: d})
+		m.witness(MonitorEvent{Kind: EventSuspended, Size: d})
 	} else {
 		m.last.suspended = last.suspended
 	}
@@ -273,7 +320,7 @@ func (m *Monitor) notice() {
 	}
 	d := now.difference() - last.difference()
 	if max(d, -d) > stepAfter(now.elapsed-last.elapsed) {
-		m.observe(MonitorEvent{Kind: EventStepped, Size: time.Duration(d)})
+		m.witness(MonitorEvent{Kind: EventStepped, Size: time.Duration(d)})
 	}
 }
 
@@ -291,6 +338,15 @@ func (m *Monitor) slacken(suspended time.Duration) {
 			h[i].x = h[i].x.widen(int64(suspendSlack))
 		}
 	}
+}
+
+// witness tells an event with how the clock is after it, by what is known.
+func (m *Monitor) witness(e MonitorEvent) {
+	now := m.look()
+	if x, reason := m.view.Load().judge(now, m.suspended()); reason == "" {
+		e.Offset, e.Bound = offset(x, now), bound(x, now)
+	}
+	m.observe(e)
 }
 
 // observe tells an event to whom it concerns.

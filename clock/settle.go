@@ -15,7 +15,7 @@ type ballot struct {
 	at    time.Duration
 	peers []*peer
 	in    []interval // of the peers' samples, at that moment
-	of    int        // how many could have answered
+	of    int        // how many there are
 	need  int        // how many must agree
 	vote
 }
@@ -30,8 +30,7 @@ func (m *Monitor) ballot(at time.Duration) ballot {
 		b.peers = append(b.peers, p)
 		b.in = append(b.in, p.sample.x.widen(widening(at-p.sample.at, m.rate)))
 	}
-	b.of = max(m.cfg.Pick, len(b.in))
-	b.need = max(m.cfg.Agree, majority(b.of))
+	b.of, b.need = len(m.peers), m.need()
 	b.vote = count(b.in, liars(b.of))
 	return b
 }
@@ -126,7 +125,7 @@ func (m *Monitor) draft(now look) *view {
 	v := &view{
 		at: now.elapsed, rate: m.rate, maxAge: m.cfg.MaxAge,
 		suspended: m.last.suspended, leap: m.leap, rounds: m.rounds,
-		asked: m.cfg.Pick, need: max(m.cfg.Agree, majority(m.cfg.Pick)),
+		asked: len(m.peers), need: m.need(),
 	}
 	if representable(now.wall) {
 		v.wall = now.difference()
@@ -211,12 +210,12 @@ func (m *Monitor) announceLeap() []MonitorEvent {
 	old := m.announced
 	m.announced = m.leap
 	switch {
-	case m.leap.leap == old.leap && m.leap.at == old.at:
+	case m.leap == old:
 		return nil
 	case m.leap.leap == LeapNone:
 		return []MonitorEvent{{Kind: EventLeapWithdrawn, Leap: old.leap, LeapAt: time.Unix(0, old.at).UTC()}}
 	}
-	return []MonitorEvent{{Kind: EventLeapAnnounced, Leap: m.leap.leap, LeapAt: time.Unix(0, m.leap.at).UTC()}}
+	return []MonitorEvent{{Kind: EventLeapAnnounced, Leap: m.leap.leap, LeapAt: time.Unix(0, m.leap.at).UTC(), Contested: m.leap.contested}}
 }
 
 // passLeap carries what was learned before a leap second across it.
@@ -252,7 +251,7 @@ func (m *Monitor) passLeap(at time.Duration) []MonitorEvent {
 		m.history, m.doubt = nil, MonitorLeap
 	}
 	m.leap, m.announced, m.pending = leapPlan{}, leapPlan{}, nil
-	return []MonitorEvent{{Kind: EventLeapPassed, Leap: passed.leap, LeapAt: time.Unix(0, passed.at).UTC()}}
+	return []MonitorEvent{{Kind: EventLeapPassed, Leap: passed.leap, LeapAt: time.Unix(0, passed.at).UTC(), Contested: passed.contested}}
 }
 
 // tell reports events, and whether the time has become known or unknown.
@@ -289,6 +288,10 @@ func (m *Monitor) report(v *view, answered int, events []MonitorEvent) (next tim
 		round.Offset, round.Bound = m.offset, m.bound
 		m.hurry = 0
 		next = min(next, v.heard+v.maxAge-now.elapsed)
+		// Whatever the interval is, somebody is asked on the last day of a month.
+		if noon := nextMonth(x.hi) - int64(leapNotice/2); noon > x.hi {
+			next = min(next, time.Duration(noon-x.hi)+leapDelay)
+		}
 	} else {
 		round.Err = m.explain(v, now, reason)
 		m.hurry = min(max(2*m.hurry, firstHurry), m.cfg.Interval)
