@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // track follows each request of a connection: arriving until its body has been
@@ -17,18 +18,24 @@ func (l *connections) track(next http.Handler) http.Handler {
 			return
 		}
 		a := &arriving{ResponseWriter: w, c: c}
+		if !a.begin(r) {
+			// Not a body, which the client could leave with us.
+			w.Header()["Retry-After"] = []string{"1"}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		defer a.end()
 		if r.Body == nil || r.Body == http.NoBody {
 			a.complete()
 		} else {
-			if !a.begin() {
-				w.Header()["Retry-After"] = []string{"1"}
-				plain(w, http.StatusServiceUnavailable, "too many requests on one connection whose body has not arrived, try again later\n")
-				return
-			}
 			a.body = r.Body
-			r.Body = a
+			// In a copy: net/http looks at what it gave, to know whether it has to
+			// read the rest before it answers. Of who waits for 100 Continue there is
+			// none, and of others only so much.
+			given := *r
+			given.Body = a
+			r = &given
 		}
-		defer a.done()
 		next.ServeHTTP(a, r)
 	})
 }
@@ -42,7 +49,7 @@ type arriving struct {
 	begun atomic.Bool // so has the answer
 	// These belong to the listener's mutex.
 	state arrival
-	read  int64 // of the body, in bytes
+	held  int64 // of the request, in bytes
 }
 
 // An arrival is how far a request is.
@@ -54,37 +61,61 @@ const (
 	arrivalAnswered
 )
 
-// begin counts a request whose body is on its way. A connection may always have
-// one; there are more only of HTTP/2, and of those no more on all connections
-// together than there may be connections.
-func (a *arriving) begin() bool {
-	l := a.c.listener
+// begin counts a request whose header is here. A connection may always have one;
+// there are more only of HTTP/2. Once there are as many on all connections
+// together as there may be connections, one has no more than its share. Where
+// the header is too much, the connection is closed.
+func (a *arriving) begin(r *http.Request) bool {
+	l, c := a.c.listener, a.c
+	size := headerSize(r)
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.limit > 0 && a.c.unfinished > 0 && l.unfinished >= l.limit {
+	if l.limit > 0 && l.underway >= l.limit && c.underway >= max(1, l.limit/max(l.open, 1)) {
+		l.mu.Unlock()
 		return false
 	}
-	a.c.unfinished++
-	l.unfinished++
+	l.noHead(c)
+	c.underway++
+	l.underway++
 	a.state = arrivalBegun
+	l.mu.Unlock()
+	if !a.keep(size) {
+		a.end()
+		panic(http.ErrAbortHandler)
+	}
 	return true
+}
+
+// perField is what a field of a header takes besides its text, in bytes: its
+// place in a map, and two strings and a slice.
+const perField = 128
+
+// headerSize is how much memory the header of a request takes, about.
+func headerSize(r *http.Request) int64 {
+	size := len(r.RequestURI)
+	for name, values := range r.Header {
+		size += len(name) + perField
+		for _, value := range values {
+			size += len(value)
+		}
+	}
+	return int64(size)
 }
 
 // move takes a request to a later state.
 func (a *arriving) move(to arrival) {
-	c, l := a.c, a.c.listener
+	l := a.c.listener
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	a.moveTo(to)
+}
+
+func (a *arriving) moveTo(to arrival) {
+	c, l := a.c, a.c.listener
 	from := a.state
 	if to <= from {
 		return
 	}
 	a.state = to
-	if from == arrivalBegun {
-		c.unfinished--
-		l.unfinished--
-		l.arriving -= a.read
-	}
 	switch {
 	case to == arrivalComplete:
 		if c.answering++; c.answering == 1 {
@@ -98,8 +129,19 @@ func (a *arriving) move(to arrival) {
 	}
 }
 
+// end notes that the request is no more.
+func (a *arriving) end() {
+	c, l := a.c, a.c.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.moveTo(arrivalAnswered)
+	c.underway--
+	l.underway--
+	c.held -= a.held
+	l.held -= a.held
+}
+
 func (a *arriving) complete() { a.move(arrivalComplete) }
-func (a *arriving) done()     { a.move(arrivalAnswered) }
 
 // answered notes that the answer begins: from now on it is for the client to
 // take it. A request that is answered before it is here stays one that is on its
@@ -107,6 +149,12 @@ func (a *arriving) done()     { a.move(arrivalAnswered) }
 func (a *arriving) answered() {
 	if a.begun.Swap(true) {
 		return
+	}
+	// That of net/http began with the header, and the body, or what was done with
+	// it, may have taken all of the time. HTTP/2 has one for each stream.
+	if s := a.c.listener.server; s != nil && s.WriteTimeout > 0 {
+		// A writer that has no deadline is not on a network.
+		_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(s.WriteTimeout))
 	}
 	a.c.listener.mu.Lock()
 	early := a.state == arrivalBegun
@@ -121,30 +169,31 @@ func (a *arriving) Read(b []byte) (int, error) {
 	n, err := a.body.Read(b)
 	if errors.Is(err, io.EOF) {
 		a.complete()
-	} else if n > 0 && !a.keep(n) {
+	} else if n > 0 && !a.keep(int64(n)) {
 		return 0, errCrowded
 	}
 	return n, err
 }
 
-// errCrowded is why the body of a connection that was closed cannot be read.
-var errCrowded = errors.New("too much of too many bodies is on its way")
+// errCrowded is why nothing can be read from a connection that was closed.
+var errCrowded = errors.New("too much of too many requests is on its way")
 
-// keep counts n bytes of a body that is not complete. If all of those together
-// are too many, and this is not one of the small ones, its connection is closed.
-func (a *arriving) keep(n int) bool {
-	l := a.c.listener
+// keep counts n bytes of a request. If all requests together are too much, and
+// those of its connection more than its share, it is closed.
+func (a *arriving) keep(n int64) bool {
+	l, c := a.c.listener, a.c
 	l.mu.Lock()
-	a.read += int64(n)
-	l.arriving += int64(n)
-	crowded := l.arriving > maxArriving && a.read > modestBody
-	if crowded && !a.c.gone {
+	a.held += n
+	c.held += n
+	l.held += n
+	crowded := l.held > maxHeld && c.held > max(modestHeld, maxHeld/int64(max(l.open, 1)))
+	if crowded && !c.gone {
 		l.stats.Evicted++
-		l.remove(a.c)
+		l.remove(c)
 	}
 	l.mu.Unlock()
 	if crowded {
-		a.c.Conn.Close()
+		c.Conn.Close()
 	}
 	return !crowded
 }

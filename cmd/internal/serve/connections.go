@@ -37,12 +37,19 @@ const (
 	makeRoom = 32
 	// complainEvery keeps what goes on for long from filling the log.
 	complainEvery = time.Minute
-	// maxArriving is how much of all bodies that are on their way is kept, in
-	// bytes, and modestBody how much of one is kept in any case: a request has 40
-	// to 200. Otherwise 4096 clients who send a megabyte each, but for its last
-	// byte, would take four gigabytes.
-	maxArriving = 64 << 20
-	modestBody  = 16 << 10
+	// maxHeld is how much of all requests under way is kept, in bytes, and
+	// modestHeld how much of those of one connection is kept in any case: a
+	// request has 40 to 200, and a header of some hundred. Otherwise 4096 clients
+	// who send a megabyte each, but for its last byte, would take four gigabytes;
+	// and with HTTP/2, which abbreviates what is repeated, they need to send no
+	// more than five kilobytes.
+	maxHeld    = 64 << 20
+	modestHeld = 16 << 10
+	// maxHeads is how much may have arrived of all requests before their headers
+	// are complete, in bytes, and modestHead how much of one in any case. In
+	// memory a header of many short lines takes sixteen times as much.
+	maxHeads   = 8 << 20
+	modestHead = 8 << 10
 )
 
 // ListenerStats are what became of the connections of one listener.
@@ -71,11 +78,13 @@ type connections struct {
 	closing    chan struct{} // closed with the listener
 	closeOnce  sync.Once
 	freed      chan struct{} // has a value when a place may have become free
+	server     *http.Server  // that has the connections
 
 	mu         sync.Mutex
 	open       int
-	unfinished int   // requests whose body is on its way, of HTTP/2 several on one connection
-	arriving   int64 // how much of those bodies is here, in bytes
+	underway   int   // requests that are not answered yet, of HTTP/2 several on one connection
+	held       int64 // what is here of those, in bytes
+	heads      int64 // what is here of others, in bytes
 	hosts      map[netip.Addr]*host
 	waiting    waitingQueue
 	stats      ListenerStats // the counters only
@@ -227,6 +236,7 @@ func (l *connections) remove(c *connection) {
 		return
 	}
 	c.gone = true
+	l.noHead(c)
 	l.dequeue(c)
 	l.open--
 	l.leaveHost(c)
@@ -317,13 +327,49 @@ type connection struct {
 	listener *connections
 	host     *host // nil: its address is not counted
 
-	links      [2]link
-	since      time.Time // waiting since, while waits
-	waits      bool      // it is in the queues: nothing is being made for it
-	taking     bool      // an answer is on its way to it
-	gone       bool
-	answering  int // complete requests without an answer
-	unfinished int // requests whose body is on its way
+	links     [2]link
+	since     time.Time // waiting since, while waits
+	waits     bool      // it is in the queues: nothing is being made for it
+	taking    bool      // an answer is on its way to it
+	gone      bool
+	answering int   // complete requests without an answer
+	underway  int   // requests that are not answered yet
+	held      int64 // what is here of those, in bytes
+	head      int64 // what is here of the next, in bytes
+}
+
+// Read reads from the client.
+func (c *connection) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.listener.keepHead(c, int64(n)) {
+		c.Conn.Close()
+		return 0, errCrowded
+	}
+	return n, err
+}
+
+// keepHead counts n bytes that are not yet part of a request, and says whether
+// there is room for them.
+func (l *connections) keepHead(c *connection, n int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.underway > 0 || c.gone {
+		return true
+	}
+	c.head += n
+	l.heads += n
+	if l.heads <= maxHeads || c.head <= max(modestHead, maxHeads/int64(max(l.open, 1))) {
+		return true
+	}
+	l.stats.Evicted++
+	l.remove(c)
+	return false
+}
+
+// noHead forgets what has arrived of a header: there is a request, or none.
+func (l *connections) noHead(c *connection) {
+	l.heads -= c.head
+	c.head = 0
 }
 
 // Close gives the place back.
@@ -349,6 +395,7 @@ func (c *connection) rested() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.taking = false
+	l.noHead(c)
 	if c.waits {
 		l.enqueue(c) // idle from now on
 	}
@@ -368,6 +415,7 @@ func connectionOf(conn net.Conn) *connection {
 
 // watch has a server tell what its connections are doing.
 func (l *connections) watch(server *http.Server) {
+	l.server = server
 	server.Handler = l.track(server.Handler)
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, connectionOf(conn))

@@ -447,7 +447,7 @@ func TestManyBodies(t *testing.T) {
 	small := p.connect("", postHeader("/ping", 200)+strings.Repeat("s", 199))
 	block := strings.Repeat("b", 4<<20)
 	var open []net.Conn
-	for range maxArriving/len(block) + 1 {
+	for range maxHeld/len(block) + 1 {
 		conn := p.connect("", postHeader("/ping", len(block)+1))
 		go io.WriteString(conn, block)
 		open = append(open, conn)
@@ -467,8 +467,8 @@ func TestManyBodies(t *testing.T) {
 	l := p.connections
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.arriving != 0 || l.unfinished != 0 {
-		t.Errorf("%d bytes of %d bodies are still counted", l.arriving, l.unfinished)
+	if l.held != 0 || l.underway != 0 || l.heads != 0 {
+		t.Errorf("%d bytes of %d requests are still counted, and %d of headers", l.held, l.underway, l.heads)
 	}
 }
 
@@ -508,7 +508,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 	l := p.connections
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.hosts) != 0 || l.waiting.len != 0 || l.waiting.first != nil || l.waiting.last != nil || l.unfinished != 0 || l.arriving != 0 || l.stats.Evicted == 0 {
-		t.Errorf("left over: %d addresses, %d waiting, %d requests, %d bytes; %+v", len(l.hosts), l.waiting.len, l.unfinished, l.arriving, l.stats)
+	if len(l.hosts) != 0 || l.waiting.len != 0 || l.waiting.first != nil || l.waiting.last != nil || l.underway != 0 || l.held != 0 || l.heads != 0 || l.stats.Evicted == 0 {
+		t.Errorf("left over: %d addresses, %d waiting, %d requests, %d bytes; %+v", len(l.hosts), l.waiting.len, l.underway, l.held+l.heads, l.stats)
 	}
 }
