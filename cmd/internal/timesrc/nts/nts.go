@@ -65,6 +65,11 @@ const (
 	retryBase = 1.5
 	retryMax  = time.Hour
 
+	// retryUnreached is the most while there is no way to the server at all:
+	// that burdens nobody, and when the network of this machine is back after
+	// hours, time should be had soon.
+	retryUnreached = 4 * time.Minute
+
 	// retryJitter spreads the clients of a server that comes back.
 	retryJitter = 0.2
 
@@ -220,6 +225,9 @@ func (c *Client) establish(ctx context.Context) error {
 		return nil
 	}
 	c.last = err
+	if unreached(err) {
+		c.due = min(c.due, now+time.Duration(float64(retryUnreached)*jitter()))
+	}
 	if serves { // RFC 8915, 5.7: until a key exchange succeeds, the old ones are used
 		return nil
 	}
@@ -244,7 +252,16 @@ func (c *Client) serves(now time.Duration) (ok, want bool) {
 // next one, after so many that led to nothing.
 func retryInterval(failures int) time.Duration {
 	t := float64(retryMin) * math.Pow(retryBase, float64(min(failures, 64)))
-	return time.Duration(min(t, float64(retryMax)) * (1 + retryJitter*mathrand.Float64()))
+	return time.Duration(min(t, float64(retryMax)) * jitter())
+}
+
+func jitter() float64 { return 1 + retryJitter*mathrand.Float64() }
+
+// unreached reports whether a key exchange failed without a word of the server.
+func unreached(err error) bool {
+	var e *Error
+	var name *timesrc.Error
+	return errors.As(err, &e) && e.Reason == ReasonUnreachable || errors.As(err, &name) && name.Reason == timesrc.ReasonName
 }
 
 // ask uses up a cookie.

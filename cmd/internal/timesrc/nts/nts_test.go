@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -152,6 +153,44 @@ func TestPoolRunsOut(t *testing.T) {
 	}
 	if got := s.Counts(); got.Exchanges != 2 || got.Reused != 0 {
 		t.Errorf("the server counted %+v", got)
+	}
+}
+
+// TestNetworkReturns: after a night without a network, time is had within
+// minutes of its return, not only when the key exchange has backed off for an
+// hour.
+func TestNetworkReturns(t *testing.T) {
+	server := ntstest.Start(t, ntstest.Config{})
+	l := newLocal()
+	down := true
+	c := newClient(t, server, func(cfg *nts.Config) {
+		cfg.Local = l
+		cfg.Dial = func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
+			if down {
+				return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ENETUNREACH}
+			}
+			return new(net.Dialer).DialContext(ctx, network, addr.String())
+		}
+	})
+	asked := 0
+	for range 8 * 60 {
+		_, err := c.Measure(t.Context())
+		var e *nts.Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		if e.Reason == nts.ReasonUnreachable {
+			asked++
+		}
+		l.advance(time.Minute)
+	}
+	if asked > 8*15+10 {
+		t.Errorf("%d key exchanges in eight hours", asked)
+	}
+	down = false
+	l.advance(5 * time.Minute)
+	if _, err := c.Measure(t.Context()); err != nil {
+		t.Errorf("five minutes after the network is back: %v", err)
 	}
 }
 
