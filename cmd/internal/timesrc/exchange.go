@@ -352,6 +352,7 @@ func (x *exchange) measure(r *ntp.Response) (clock.Measurement, error) {
 		Delay:   room,
 		Leap:    leap(r.Leap),
 		Stratum: int(r.Stratum),
+		Server:  serverAt(x.cfg.Addr),
 	}
 	root := (r.RootDelay+1)/2 + r.RootDispersion + precision
 	if distance := root + room/2; distance > x.cfg.MaxRootDistance {
@@ -362,6 +363,17 @@ func (x *exchange) measure(r *ntp.Response) (clock.Measurement, error) {
 	// The readings of Start and End are as far apart as the looks are wide.
 	m.Error = root + (room+1)/2 + (adjusted+1)/2 + max(sent.width(), received.width()) + 1
 	return m, nil
+}
+
+// serverAt names the server at an address. Whoever has the address can answer
+// at all of its ports, but on this machine, where each port can be the way to
+// another server.
+func serverAt(addr netip.AddrPort) string {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	if addr.Addr().IsLoopback() {
+		return addr.String()
+	}
+	return addr.Addr().String()
 }
 
 func leap(l ntp.LeapIndicator) clock.Leap {

@@ -49,7 +49,7 @@ func NewHost(address string, port uint16, resolver Resolver) (*Host, error) {
 		bare = strings.TrimSuffix(inside, "]")
 	}
 	if ip, err := netip.ParseAddr(bare); err == nil {
-		h.addrs = []netip.AddrPort{netip.AddrPortFrom(ip, port)}
+		h.addrs = []netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), port)}
 		return h, nil
 	}
 	name := address
@@ -64,7 +64,7 @@ func NewHost(address string, port uint16, resolver Resolver) (*Host, error) {
 		}
 		name, h.port = host, uint16(n)
 		if ip, err := netip.ParseAddr(host); err == nil {
-			h.addrs = []netip.AddrPort{netip.AddrPortFrom(ip, h.port)}
+			h.addrs = []netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), h.port)}
 			return h, nil
 		}
 	}
@@ -102,6 +102,20 @@ func checkName(name string) error {
 
 // String returns the host as it was configured.
 func (h *Host) String() string { return h.configured }
+
+// Same reports whether both are the same host as far as it can be told from
+// how they are configured: however their names or addresses are written, and
+// at whatever port, but for ports of this machine. Names of their own may lead
+// to the same host all the same.
+func (h *Host) Same(other *Host) bool {
+	if h.name == "" && other.name == "" {
+		return serverAt(h.addrs[0]) == serverAt(other.addrs[0])
+	}
+	name := canonical(h.name)
+	return name == canonical(other.name) && (name != "localhost" || h.port == other.port)
+}
+
+func canonical(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 // Name returns the name without the port, or the address if it has no name:
 // what a certificate has to be for.

@@ -87,6 +87,71 @@ func TestHost(t *testing.T) {
 	}
 }
 
+// However a host is written, and at whatever port, it is the same, but for the
+// ports of this machine.
+func TestHostSame(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"time.example", "time.example", true},
+		{"time.example", "Time.Example.", true},
+		{"time.example", "time.example:123", true},
+		{"time.example", "time.example:1123", true},
+		{"time.example", "time1.example", false},
+		{"time.example", "192.0.2.1", false},
+		{"192.0.2.1", "192.0.2.1:1123", true},
+		{"192.0.2.1", "[::ffff:192.0.2.1]:123", true},
+		{"192.0.2.1", "192.0.2.2", false},
+		{"2001:db8::1", "[2001:DB8:0::1]:123", true},
+		{"fe80::1%eth0", "fe80::1%eth1", false},
+		{"127.0.0.1:1001", "127.0.0.1:1002", false},
+		{"127.0.0.1", "127.0.0.1:123", true},
+		{"[::1]:1001", "[::1]:1002", false},
+		{"localhost:1001", "localhost:1002", false},
+		{"localhost", "LOCALHOST:123", true},
+	} {
+		a, err := timesrc.NewHost(test.a, timesrc.NTPPort, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := timesrc.NewHost(test.b, timesrc.NTPPort, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Same(b); got != test.want || b.Same(a) != got {
+			t.Errorf("%s and %s are the same: %v, the other way round %v; want %v", test.a, test.b, got, b.Same(a), test.want)
+		}
+	}
+}
+
+// A measurement says who answered, so that names which lead to one server can
+// be told from several servers.
+func TestMeasurementServer(t *testing.T) {
+	server := ntptest.Start(t, ntptest.Config{})
+	for _, test := range []struct{ addr, want string }{
+		{"192.0.2.1", "192.0.2.1"},
+		{"::ffff:192.0.2.1", "192.0.2.1"},
+		{"2001:db8::1", "2001:db8::1"},
+		{"127.0.0.1", "127.0.0.1:123"},
+	} {
+		r, err := timesrc.NTP(timesrc.NTPConfig{
+			Address:  "time.example",
+			Resolver: &names{addrs: []netip.Addr{netip.MustParseAddr(test.addr)}},
+			Dial: func(context.Context, netip.AddrPort) (net.Conn, error) {
+				return net.Dial("udp", server.Addr().String())
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := r.Measure(t.Context())
+		if err != nil || m.Server != test.want {
+			t.Errorf("answered by %q, %v; want %q", m.Server, err, test.want)
+		}
+	}
+}
+
 func TestHostAddresses(t *testing.T) {
 	a, b, c := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.3")
 	resolver := &names{addrs: []netip.Addr{a, a, b, netip.MustParseAddr("::ffff:192.0.2.1")}}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -147,15 +148,16 @@ func (f PeerFile) check() error {
 	case f.MaxTimeDelta < f.RequestTimeout:
 		return fmt.Errorf("max_time_delta, %v, is less than request_timeout, %v", f.MaxTimeDelta, f.RequestTimeout)
 	}
-	seen := map[string]bool{}
+	var seen []*Host
 	for _, server := range f.Servers {
-		if _, err := NewHost(server, NTPPort, nil); err != nil {
+		host, err := NewHost(server, NTPPort, nil)
+		if err != nil {
 			return fmt.Errorf("servers: %w", err)
 		}
-		if seen[server] {
+		if slices.ContainsFunc(seen, host.Same) {
 			return fmt.Errorf("servers: %.300q is there twice, and would have two votes", server)
 		}
-		seen[server] = true
+		seen = append(seen, host)
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ func TestReadPeerFile(t *testing.T) {
 		{"a URI", peerFile("servers", "['ntp://a', b, c, d]"), "ntp://a"},
 		{"an empty server", peerFile("servers", "['', b, c, d]"), `""`},
 		{"a server twice", peerFile("servers", "[a, b, c, a]"), "twice"},
+		{"a server twice, spelt otherwise", peerFile("servers", "[a, b, c, 'A.:123']"), "twice"},
 		{"large", []byte(strings.Repeat("# nothing\n", 10000)), "octets"},
 	} {
 		got, err := timesrc.ReadPeerFile(test.data)
