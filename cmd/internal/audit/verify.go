@@ -166,6 +166,9 @@ func (v *verifier) one(ctx context.Context, i int) error {
 	} else if err != nil {
 		return err
 	}
+	if !last && v.file.lines == 0 {
+		v.problem(nil, BadEnd, "there is no record in it")
+	}
 	if !last && !v.file.sealed && (v.visit.next == nil || v.visit.next.Unsealed == "") {
 		v.problem(nil, BadEnd, "it ends without a seal, and the next file does not say why")
 	}
@@ -190,6 +193,15 @@ func (v *verifier) readLast(ctx context.Context, i int) error {
 	}
 	if err := scanFile(ctx, newScanner(s.name, r, found.end), func(l *line) error { return v.line(ctx, l) }); err != nil {
 		return err
+	}
+	if found.head == nil && found.end == 0 {
+		// A header that is there is there whole, also while a server writes: if it
+		// does not follow the file before, the end of that is gone.
+		if l, err := firstLine(s.name, r); err == nil && l.err == nil {
+			if h, ok := l.Record.(*Segment); ok {
+				v.header(l, h)
+			}
+		}
 	}
 	if found.torn() {
 		v.Unfinished = found.size - found.end
@@ -277,14 +289,11 @@ func (v *verifier) header(l *line, h *Segment) {
 	}
 	follows := link{h.PrevSeq, h.PrevHash}
 	switch {
-	case v.Records == 0:
-		v.remember(follows, time.Time{})
-		if v.file.number == 1 && follows != (link{}) {
-			v.problem(l, BadJoin, "the first file follows record %d", h.PrevSeq)
-		}
 	case len(v.gaps) > 0 && v.gaps[len(v.gaps)-1].last == v.file.number-1:
 		// What it follows is missing.
 		v.remember(follows, time.Time{})
+	case v.file.number == 1 && follows != (link{}):
+		v.problem(l, BadJoin, "the first file follows record %d", h.PrevSeq)
 	case follows != v.end:
 		v.problem(l, BadJoin, "it follows record %d with hash %v; the file before ends with record %d, hash %v", h.PrevSeq, h.PrevHash, v.end.n, v.end.head)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -83,16 +84,15 @@ func newLibrary(t testing.TB) *library {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return read(t, w.disk)
+}
+
+// read returns the log on a disk.
+func read(t testing.TB, d *simDisk) *library {
 	lib := &library{lines: map[string][]string{}, tails: map[string]string{}}
-	for _, s := range segments(slices.Collect(func(yield func(string) bool) {
-		for name := range w.disk.names {
-			if !yield(name) {
-				return
-			}
-		}
-	})) {
+	for _, s := range segments(slices.Collect(maps.Keys(d.names))) {
 		lib.names = append(lib.names, s.name)
-		text := strings.TrimSuffix(string(w.disk.file(s.name)), "\n")
+		text := strings.TrimSuffix(string(d.file(s.name)), "\n")
 		lib.lines[s.name] = strings.Split(text, "\n")
 		for _, raw := range lib.lines[s.name] {
 			lib.heads = append(lib.heads, lib.parse(t, raw).Hash)
@@ -250,7 +250,7 @@ func TestVerifyTampered(t *testing.T) {
 			old := lib.names[2]
 			lib.names[2] = strings.Replace(old, "3", "9", 1)
 			lib.lines[lib.names[2]] = lib.lines[old]
-		}, VerifyOptions{}, []ProblemKind{BadEnd, TornEnd, MissingFile}},
+		}, VerifyOptions{}, []ProblemKind{BadEnd, BadHeader, TornEnd, MissingFile}},
 		{"a file twice", func(_ *testing.T, lib *library) {
 			again := strings.Replace(lib.names[1], "2026", "2027", 1)
 			lib.names = append(lib.names, again)
