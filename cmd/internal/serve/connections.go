@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -74,6 +75,7 @@ type connections struct {
 	limit      int                   // 0: none
 	perAddress int                   // 0: no limit
 	exempt     func(netip.Addr) bool // from perAddress; may be nil
+	identity   *tlsIdentity          // nil: there is no TLS
 	log        *slog.Logger
 	closing    chan struct{} // closed with the listener
 	closeOnce  sync.Once
@@ -320,12 +322,13 @@ func (l *connections) Close() error {
 	return l.Listener.Close()
 }
 
-// A connection is one that was accepted. All but the first three fields belong
+// A connection is one that was accepted. All but the first four fields belong
 // to the listener's mutex.
 type connection struct {
 	net.Conn
 	listener *connections
-	host     *host // nil: its address is not counted
+	host     *host        // nil: its address is not counted
+	clients  atomic.Int64 // of the identity, as they were at the handshake; 0: there was none
 
 	links     [2]link
 	since     time.Time // waiting since, while waits
@@ -424,6 +427,31 @@ func (l *connections) watch(server *http.Server) {
 		if c := connectionOf(conn); c != nil && state == http.StateIdle {
 			c.rested()
 		}
+	}
+}
+
+// outdated says that others are let in now than when c was.
+func (c *connection) outdated() bool {
+	met, identity := c.clients.Load(), c.listener.identity
+	return met != 0 && identity != nil && met != identity.clients.Load()
+}
+
+// endOutdated closes the idle connections of clients who came when others were
+// let in. Whose request is under way is closed with the answer.
+func (l *connections) endOutdated() {
+	l.mu.Lock()
+	var idle []*connection
+	for c := l.waiting.first; c != nil; c = c.links[byListener].next {
+		if c.underway == 0 && c.outdated() {
+			idle = append(idle, c)
+		}
+	}
+	for _, c := range idle {
+		l.remove(c)
+	}
+	l.mu.Unlock()
+	for _, c := range idle {
+		c.Conn.Close()
 	}
 }
 

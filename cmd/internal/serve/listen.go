@@ -201,14 +201,36 @@ func (s *Server) serveOn(ln net.Listener, l Listener, handler http.Handler) open
 }
 
 // lastAnswers has clients go elsewhere once the server is about to stop: with
-// its next answer, a connection ends.
+// its next answer, a connection ends. So does that of a client who came when
+// others were let in than now, and it is answered no more: a handshake was good
+// for as long as its CA was.
 func (s *Server) lastAnswers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.stopping.Load() {
+		c, _ := r.Context().Value(connectionKey{}).(*connection)
+		outdated := c != nil && c.outdated()
+		if outdated || s.stopping.Load() {
 			w.Header()["Connection"] = connectionClose
+		}
+		if outdated {
+			a := &answer{ResponseWriter: w, start: time.Now()}
+			w.Header()[s.idHeader] = s.identify(r.Header)
+			s.refuse(a, r, http.StatusMisdirectedRequest, "the client certificates that are asked for have changed: connect again")
+			kind, _ := route(r.URL.Path)
+			s.done(a, r, kind)
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// endOutdated ends the connections of clients who came when others were let in.
+func (s *Server) endOutdated() {
+	s.listeners.mu.Lock()
+	all := slices.Clone(s.listeners.all)
+	s.listeners.mu.Unlock()
+	for _, l := range all {
+		l.endOutdated()
+	}
 }
 
 var connectionClose = []string{"close"}

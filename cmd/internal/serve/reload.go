@@ -50,14 +50,42 @@ func Hangups(ctx context.Context) <-chan struct{} {
 }
 
 // A tlsIdentity is the TLS configuration of a listener, which can be replaced.
-type tlsIdentity struct{ current atomic.Pointer[tls.Config] }
+type tlsIdentity struct {
+	current atomic.Pointer[tls.Config]
+	clients atomic.Int64 // how often it has changed who is let in, and 1
+}
+
+func newTLSIdentity(conf *tls.Config) *tlsIdentity {
+	t := new(tlsIdentity)
+	t.current.Store(conf)
+	t.clients.Store(1)
+	return t
+}
 
 // config returns what the listener is opened with: each connection asks for
 // the current one.
 func (t *tlsIdentity) config() *tls.Config {
 	outer := t.current.Load().Clone()
-	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return t.current.Load(), nil }
+	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		// In this order: a connection may seem to be older than it is, not newer.
+		clients := t.clients.Load()
+		if c := connectionOf(hello.Conn); c != nil {
+			c.clients.Store(clients)
+		}
+		return t.current.Load(), nil
+	}
 	return outer
+}
+
+// replace has connections ask for next from now on. It says whether others than
+// before are let in.
+func (t *tlsIdentity) replace(next *tls.Config) bool {
+	old := t.current.Swap(next)
+	if old.ClientAuth == next.ClientAuth && old.ClientCAs.Equal(next.ClientCAs) {
+		return false
+	}
+	t.clients.Add(1)
+	return true
 }
 
 // reloadOnce replaces the identities, all or none. It returns what was loaded,
@@ -93,8 +121,8 @@ func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) (nex
 	}
 	s.adopt(&next)
 	for i, l := range next.Listeners {
-		if l.TLS != nil {
-			identities[i].current.Store(l.TLS)
+		if l.TLS != nil && identities[i].replace(l.TLS) {
+			s.endOutdated()
 		}
 	}
 	return next, at, nil

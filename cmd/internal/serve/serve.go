@@ -249,8 +249,7 @@ func (s *Server) Run(ctx context.Context) error {
 	identities := make([]*tlsIdentity, len(s.cfg.Listeners))
 	for i, l := range s.cfg.Listeners {
 		if l.TLS != nil {
-			identities[i] = new(tlsIdentity)
-			identities[i].current.Store(l.TLS)
+			identities[i] = newTLSIdentity(l.TLS)
 			l.TLS = identities[i].config()
 		}
 		handler := s.tracer.Handler(s)
@@ -263,6 +262,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 		for _, o := range opened {
+			o.listener.identity = identities[i]
 			addresses.Public = append(addresses.Public, o.url)
 		}
 		open = append(open, opened...)

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net/http"
@@ -21,7 +23,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/tsp/tsptest"
 )
 
 // TestKeyExchange makes real handshakes: clients that can use the post-quantum
@@ -221,6 +226,85 @@ func TestSessionsEndWithIdentity(t *testing.T) {
 				t.Error("a client whose CA was removed is let in")
 			}
 		})
+	}
+}
+
+// TestConnectionsEndWithClientCA: a connection outlives a reload, but not the CA
+// that let its client in.
+func TestConnectionsEndWithClientCA(t *testing.T) {
+	dir := t.TempDir()
+	files, _ := identityFiles(t, dir, "server")
+	clientFiles, clientCert := identityFiles(t, dir, "client")
+	otherFiles, _ := identityFiles(t, dir, "other")
+	load := func(ca string) *tls.Config {
+		f := files
+		f.ClientCA = ca
+		conf, err := LoadTLS(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conf
+	}
+	url, reload := startReloading(t, load(clientFiles.Certificate))
+	conf := &tls.Config{RootCAs: pool(t, files.Certificate), Certificates: []tls.Certificate{clientCert}}
+	idle, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	r := bufio.NewReader(idle)
+	ask := func() error {
+		if _, err := io.WriteString(idle, get(PathPing)); err != nil {
+			return err
+		}
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	busy := dialHTTP2(t, url, conf)
+	half, err := busy.open(true)
+	if err := errors.Join(err, busy.WriteData(half, false, tsptest.RequestDER()[:10]), busy.w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	reload(load(clientFiles.Certificate))
+	if err := ask(); err != nil {
+		t.Errorf("after a reload that lets in the same clients: %v", err)
+	}
+
+	reload(load(otherFiles.Certificate))
+	if err := ask(); err == nil {
+		t.Error("an idle connection of a client whose CA was removed is still served")
+	}
+	next, err := busy.get(PathPing, 0)
+	if err := errors.Join(err, busy.w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	status := func(stream uint32) string {
+		for {
+			f, err := busy.ReadFrame()
+			if err != nil {
+				return err.Error()
+			}
+			if f, ok := f.(*http2.MetaHeadersFrame); ok && f.StreamID == stream {
+				return f.PseudoValue("status")
+			}
+		}
+	}
+	if got := status(next); got != "421" {
+		t.Errorf("another request on a busy one: %s", got)
+	}
+	if err := errors.Join(busy.WriteData(half, true, tsptest.RequestDER()[10:]), busy.w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if got := status(half); got != "200" {
+		t.Errorf("a request that was under way: %s", got)
 	}
 }
 
