@@ -108,3 +108,96 @@ func TestVerifyCutUp(t *testing.T) {
 		}
 	}
 }
+
+// forge appends records to the log, as anybody can who can write to the folder.
+func (lib *library) forge(t testing.TB, recs ...Record) {
+	t.Helper()
+	name := lib.names[len(lib.names)-1]
+	lines := lib.lines[name]
+	last := lib.parse(t, lines[len(lines)-1])
+	at, g := link{last.Seq, last.Hash}, newGroup()
+	if err := g.begin(at.n, last.Time); err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range recs {
+		var c coder
+		if err := encode(&c, rec); err != nil {
+			t.Fatal(err)
+		}
+		lib.lines[name] = append(lib.lines[name], strings.TrimSuffix(string(g.appendLine(nil, c.buf, &at)), "\n"))
+	}
+}
+
+// removedRecord is what the log would write of a file that retention removes.
+func (lib *library) removedRecord(t testing.TB, name string) *Removed {
+	number, _ := parseName(name)
+	first, last := lib.parse(t, lib.lines[name][0]), lib.parse(t, lib.lines[name][len(lib.lines[name])-1])
+	return &Removed{Segment: number, Name: name, First: first.Seq, Last: last.Seq, Head: last.Hash}
+}
+
+// TestVerifyForgedRemoval holds that a record which says that a file was removed
+// explains no more than what the log itself removes: the oldest files.
+func TestVerifyForgedRemoval(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		forge func(t *testing.T, lib *library) (noted []Hash)
+		want  ProblemKind // "": nothing is wrong
+	}{
+		{"the oldest files", func(t *testing.T, lib *library) []Hash {
+			lib.forge(t, lib.removedRecord(t, lib.names[0]), lib.removedRecord(t, lib.names[1]))
+			lib.names = lib.names[2:]
+			return nil
+		}, ""},
+		{"a file in the middle", func(t *testing.T, lib *library) []Hash {
+			lib.forge(t, lib.removedRecord(t, lib.names[1]))
+			lib.names = slices.Delete(lib.names, 1, 2)
+			return nil
+		}, MissingFile},
+		{"the oldest, with another end", func(t *testing.T, lib *library) []Hash {
+			r := lib.removedRecord(t, lib.names[0])
+			r.Head[0] ^= 1
+			lib.forge(t, r)
+			lib.names = lib.names[1:]
+			return nil
+		}, MissingFile},
+		{"none, the end cut off, and what the auditor noted told of one", func(t *testing.T, lib *library) []Hash {
+			noted := lib.heads[len(lib.heads)-1]
+			name := lib.names[len(lib.names)-1]
+			lib.lines[name] = lib.lines[name][:len(lib.lines[name])-1]
+			lib.forge(t, &Removed{Segment: 1000, Name: "x", First: 1, Last: 2, Head: noted})
+			return []Hash{noted}
+		}, MissingHash},
+		{"all, and what the auditor noted told of the last", func(t *testing.T, lib *library) []Hash {
+			noted := lib.heads[len(lib.heads)-1]
+			old := lib.names[len(lib.names)-1]
+			name := segmentName(uint64(len(lib.names)+1), lib.parse(t, lib.lines[old][0]).Time)
+			r := lib.removedRecord(t, old)
+			at, g := link{r.Last, r.Head}, newGroup()
+			if err := g.begin(at.n, lib.parse(t, lib.lines[old][0]).Time); err != nil {
+				t.Fatal(err)
+			}
+			var c coder
+			if err := encode(&c, &Segment{Segment: uint64(len(lib.names) + 1), Format: format, PrevSeq: at.n, PrevHash: at.head}); err != nil {
+				t.Fatal(err)
+			}
+			lib.names = []string{name}
+			lib.lines[name] = []string{strings.TrimSuffix(string(g.appendLine(nil, c.buf, &at)), "\n")}
+			lib.forge(t, r)
+			return []Hash{noted}
+		}, MissingHash},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			lib := newLibrary(t)
+			noted := row.forge(t, lib)
+			r, err := verify(t.Context(), lib.folder(), VerifyOptions{Contains: noted})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.want == "" {
+				checkReport(t, r, err)
+			} else if r.ProblemCount != 1 || r.Problems[0].Kind != row.want {
+				t.Errorf("problems %v, want %s", r.Problems, row.want)
+			}
+		})
+	}
+}

@@ -28,23 +28,34 @@ func segmentName(number uint64, t time.Time) string {
 // parseName returns the number of a file, and false if the name is not that of
 // a segment.
 func parseName(name string) (number uint64, ok bool) {
+	number, _, ok = splitName(name)
+	return number, ok
+}
+
+// beginning returns when a file begins, by its name.
+func beginning(name string) (began time.Time, ok bool) {
+	_, began, ok = splitName(name)
+	return began, ok
+}
+
+func splitName(name string) (number uint64, began time.Time, ok bool) {
 	stem, ok := strings.CutSuffix(name, nameSuffix)
 	if !ok {
-		return 0, false
+		return 0, began, false
 	}
 	digits, when, ok := strings.Cut(stem, "-")
 	if !ok || len(digits) < nameDigits {
-		return 0, false
+		return 0, began, false
 	}
 	number, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil || number == 0 {
-		return 0, false
+		return 0, began, false
 	}
-	t, err := time.Parse(nameTime, when)
-	if err != nil || segmentName(number, t) != name {
-		return 0, false
+	began, err = time.Parse(nameTime, when)
+	if err != nil || segmentName(number, began) != name {
+		return 0, began, false
 	}
-	return number, true
+	return number, began, true
 }
 
 // A segment is a file of the log.

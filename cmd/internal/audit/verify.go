@@ -80,10 +80,8 @@ type fileState struct {
 // A gap is files that are missing.
 type gap struct {
 	first, last uint64 // their numbers
-	follows     link   // what that says it follows
-	ok          bool   // what that says could be read
-	removed     uint64 // how many of them a record says were removed
-	head        link   // the end of the last, by that record
+	follows     link   // what the file after them says it follows
+	head        link   // the end of the last, by the record that it was removed
 }
 
 func verify(ctx context.Context, d folder, opts VerifyOptions) (*Report, error) {
@@ -146,9 +144,7 @@ func (v *verifier) one(ctx context.Context, i int) error {
 	if s.number == before.number {
 		v.problem(nil, BadHeader, "%s has the same number", before.name)
 	}
-	if err := v.missing(before, s); err != nil {
-		return err
-	}
+	v.missing(before.number+1, s.number)
 	v.Segments++
 	var err error
 	if last {
@@ -159,7 +155,7 @@ func (v *verifier) one(ctx context.Context, i int) error {
 	if errors.Is(err, errGone) {
 		// Like one that was gone before: the server must say that it removed it.
 		v.Segments--
-		v.gaps = append(v.gaps, gap{first: s.number, last: s.number})
+		v.missing(s.number, s.number+1)
 		v.file = before
 		v.file.number = s.number
 		return nil
@@ -212,21 +208,24 @@ func (v *verifier) readLast(ctx context.Context, i int) error {
 	return nil
 }
 
-// missing remembers that files are not there. Whether they were removed is said
-// in a later one.
-func (v *verifier) missing(before fileState, s segment) error {
-	if s.number <= before.number+1 {
-		return nil
+// missing remembers that the files from number first to before next are not
+// there. Whether they were removed is said in a later one.
+func (v *verifier) missing(first, next uint64) {
+	if first >= next {
+		return
 	}
-	h, err := v.visit.header(s)
-	if err != nil {
-		return err
+	if n := len(v.gaps); n > 0 && v.gaps[n-1].last+1 == first {
+		v.gaps[n-1].last = next - 1
+		return
 	}
-	g := gap{first: before.number + 1, last: s.number - 1}
-	if h != nil {
-		g.follows, g.ok = link{h.PrevSeq, h.PrevHash}, true
+	v.gaps = append(v.gaps, gap{first: first, last: next - 1})
+}
+
+// afterGap returns the gap that the current file follows, nil if there is none.
+func (v *verifier) afterGap() *gap {
+	if n := len(v.gaps); n > 0 && v.gaps[n-1].last == v.file.number-1 {
+		return &v.gaps[n-1]
 	}
-	v.gaps = append(v.gaps, g)
 	return nil
 }
 
@@ -247,17 +246,17 @@ func (v *verifier) line(ctx context.Context, l *line) error {
 	v.LastSeq, v.LastTime, v.Head = l.Seq, l.Time, l.Hash
 	v.end = l.link()
 	v.remember(v.end, l.Time)
+	delete(v.wanted, l.Hash)
 	return v.record(ctx, l)
 }
 
-// remember keeps a hash for timestamps and crosses it off the auditor's list.
+// remember keeps a hash for timestamps.
 func (v *verifier) remember(at link, t time.Time) {
 	i := int(at.n % hashWindow)
 	if i >= len(v.hashes) {
 		v.hashes = append(v.hashes, make([]remembered, i+1-len(v.hashes))...)
 	}
 	v.hashes[i] = remembered{at, t}
-	delete(v.wanted, at.head)
 }
 
 // chain verifies that a line follows the one before.
@@ -288,9 +287,9 @@ func (v *verifier) header(l *line, h *Segment) {
 		v.problem(l, BadHeader, "it says it is file %d", h.Segment)
 	}
 	follows := link{h.PrevSeq, h.PrevHash}
-	switch {
-	case len(v.gaps) > 0 && v.gaps[len(v.gaps)-1].last == v.file.number-1:
-		// What it follows is missing.
+	switch g := v.afterGap(); {
+	case g != nil:
+		g.follows = follows
 		v.remember(follows, time.Time{})
 	case v.file.number == 1 && follows != (link{}):
 		v.problem(l, BadJoin, "the first file follows record %d", h.PrevSeq)

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// removed notes that a file was removed, which may explain a gap.
+// removed notes that a file was removed, which may explain a gap. That its last
+// hash is told proves nothing: who cuts off the end of the log can tell that of
+// any.
 func (v *verifier) removed(l *line, r *Removed) {
-	delete(v.wanted, r.Head)
-	v.note(l, WasRemoved, "%s with records %d to %d", r.Name, r.First, r.Last)
+	detail := fmt.Sprintf("%s with records %d to %d", r.Name, r.First, r.Last)
+	if began, ok := beginning(r.Name); ok {
+		detail += fmt.Sprintf(", %v after it was begun", l.Time.Sub(began).Round(time.Second))
+	}
+	v.note(l, WasRemoved, "%s", detail)
 	for i := range v.gaps {
-		g := &v.gaps[i]
-		if r.Segment < g.first || r.Segment > g.last {
-			continue
-		}
-		g.removed++
-		if r.Segment == g.last {
+		if g := &v.gaps[i]; r.Segment == g.last {
 			g.head = link{r.Last, r.Head}
 		}
 	}
@@ -28,15 +28,15 @@ func (v *verifier) finish() {
 	v.file = fileState{}
 	for _, g := range v.gaps {
 		// Files are removed from the oldest on, and with them, in time, the records
-		// that say so of still older ones: at the beginning the last one counts.
-		explained := g.head != (link{}) && (!g.ok || g.head == g.follows) &&
-			(g.first == 1 || g.removed >= g.last-g.first+1)
+		// that say so of still older ones: the last one counts. One that is missing
+		// while an older one is there was removed by somebody else, whatever a
+		// record says.
 		switch {
-		case explained:
+		case g.first == 1 && g.head != (link{}) && g.head == g.follows:
 		case g.first == g.last:
-			v.problem(nil, MissingFile, "number %d, and no record says that it was removed", g.first)
+			v.problem(nil, MissingFile, "number %d, and the log did not remove it", g.first)
 		default:
-			v.problem(nil, MissingFile, "numbers %d to %d, and no record says that they were removed", g.first, g.last)
+			v.problem(nil, MissingFile, "numbers %d to %d, and the log did not remove them", g.first, g.last)
 		}
 	}
 	for _, h := range v.opts.Contains {
