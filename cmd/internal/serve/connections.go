@@ -166,7 +166,7 @@ func (l *connections) admit(c *connection) bool {
 	}
 	for l.limit > 0 && l.open >= l.limit {
 		l.complain("all connections are taken, the longest waiting ones are closed")
-		if !l.evict(&l.waiting) && !l.wait() {
+		if !l.evictFor(c) && !l.wait() {
 			l.leaveHost(c)
 			return false
 		}
@@ -213,6 +213,17 @@ func (l *connections) addressOf(c *connection) (netip.Addr, bool) {
 		address = prefix.Addr()
 	}
 	return address, true
+}
+
+// evictFor closes a connection to make room for c. Whose address has more than
+// its share takes the place of one of its own: a few hosts that open one
+// connection after the other would otherwise be the ruin of all who take longer
+// to send a request than those take to fill the listener.
+func (l *connections) evictFor(c *connection) bool {
+	if h := c.host; h != nil && h.open > l.limit/len(l.hosts) && l.evict(&h.waiting) {
+		return true
+	}
+	return l.evict(&l.waiting)
 }
 
 // evict closes the connection of q that has waited longest, if there is one.

@@ -340,6 +340,25 @@ type fakeConn struct {
 func (f fakeConn) RemoteAddr() net.Addr { return f.remote }
 func (fakeConn) Close() error           { return nil }
 
+// TestManyNewConnections: a few hosts that open one connection after the other
+// take places of each other, and not that of a slow client elsewhere.
+func TestManyNewConnections(t *testing.T) {
+	p := newPlace(t, Listener{Connections: 12, PerAddress: 6})
+	slow := p.connect("127.0.0.9", "GET /ping HTTP/1.1\r\n")
+	for i := range 60 {
+		p.connect(fmt.Sprintf("127.0.0.%d", 2+i%3), "")
+	}
+	if _, err := io.WriteString(slow, "Host: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := served(slow); err != nil {
+		t.Errorf("a slow client: %v", err)
+	}
+	if s := p.snapshot(); s.Open != 12 || s.Evicted != 49 {
+		t.Errorf("counted %+v", s)
+	}
+}
+
 func TestAddressOf(t *testing.T) {
 	l := newConnections(nil, Listener{Connections: 100})
 	l.exempt = func(a netip.Addr) bool { return a == netip.MustParseAddr("2001:db8::1") }
