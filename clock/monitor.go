@@ -171,8 +171,8 @@ func NewMonitor(cfg MonitorConfig) (*Monitor, error) {
 		return nil, fmt.Errorf("clock: %d MonitorConfig.References are more than %d", n, maxReferences)
 	case cfg.Pick < 0 || cfg.Pick > n:
 		return nil, fmt.Errorf("clock: MonitorConfig.Pick %d is not between 0 and the %d references", cfg.Pick, n)
-	case cfg.Agree < 0 || cfg.Agree > cfg.Pick:
-		return nil, fmt.Errorf("clock: MonitorConfig.Agree %d is not between 0 and the %d that are asked", cfg.Agree, cfg.Pick)
+	case cfg.Agree < 0 || cfg.Agree > n:
+		return nil, fmt.Errorf("clock: MonitorConfig.Agree %d is not between 0 and the %d references", cfg.Agree, n)
 	case cfg.Interval < minInterval:
 		return nil, fmt.Errorf("clock: MonitorConfig.Interval %v is below %v", cfg.Interval, minInterval)
 	case cfg.Timeout < 0:

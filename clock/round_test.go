@@ -30,7 +30,7 @@ func TestNewMonitor(t *testing.T) {
 		{"too many", clock.MonitorConfig{References: many(1001)}, false},
 		{"pick too many", clock.MonitorConfig{References: refs, Pick: 3}, false},
 		{"pick negative", clock.MonitorConfig{References: refs, Pick: -1}, false},
-		{"agree too many", clock.MonitorConfig{References: refs, Pick: 1, Agree: 2}, false},
+		{"agree too many", clock.MonitorConfig{References: refs, Pick: 1, Agree: 3}, false},
 		{"agree negative", clock.MonitorConfig{References: refs, Agree: -1}, false},
 		{"interval", clock.MonitorConfig{References: refs, Interval: time.Second - 1}, false},
 		{"timeout", clock.MonitorConfig{References: refs, Timeout: -1}, false},

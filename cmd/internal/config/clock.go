@@ -97,11 +97,8 @@ func (k *checker) servers(c *Clock) {
 	if n > 0 && (c.Ask < 0 || c.Ask > n) {
 		add("ask", "%d of %d: it must be one server at least, and not more than there are", c.Ask, n)
 	}
-	if c.Ask > 0 {
-		n = min(n, c.Ask)
-	}
 	if n > 0 && c.Agree != 0 && (c.Agree <= n/2 || c.Agree > n) {
-		add("agree", "%d of %d: it must be more than half of the servers that are asked, and not more than these", c.Agree, n)
+		add("agree", "%d of %d: it must be more than half of the servers, and not more than there are", c.Agree, n)
 	}
 	if c.Attempts < 0 || c.Attempts > maxAttempts {
 		add("attempts", "%d is not between 1 and %d", c.Attempts, maxAttempts)

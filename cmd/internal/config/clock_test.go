@@ -60,7 +60,7 @@ func TestClockRefused(t *testing.T) {
 		{"port", "source: ntp, servers: ['ntp://a:0']", "the port is not a number"},
 		{"too few to agree", three + "agree: 1", "tsa.clock.agree: 1 of 3: it must be more than half"},
 		{"too many to agree", three + "agree: 4", "tsa.clock.agree: 4 of 3"},
-		{"agree of those asked", three + "ask: 2, agree: 3", "tsa.clock.agree: 3 of 2"},
+		{"agree of those asked", three + "ask: 1, agree: 1", "tsa.clock.agree: 1 of 3"},
 		{"ask too many", three + "ask: 4", "tsa.clock.ask: 4 of 3"},
 		{"often", three + "interval: 999ms", "tsa.clock.interval: 999ms is less than 1s"},
 		{"seldom", three + "interval: 25h", "tsa.clock.interval: 25h0m0s is more than 24h0m0s"},

@@ -270,10 +270,10 @@ type Clock struct {
 	// outvote one that is wrong.
 	Servers []TimeServer `yaml:"servers"`
 	// Agree is how many servers must agree. The default, and the least, is more
-	// than half of them.
+	// than half of them all.
 	Agree int `yaml:"agree"`
-	// Ask is how many of the servers are asked in each round, others each time;
-	// Agree is then of these. The default is all.
+	// Ask is how many of the servers are asked in each round, others each time,
+	// once the time is known. The default is all.
 	Ask int `yaml:"ask"`
 	// Attempts is how often a server is asked in a round before it counts as
 	// silent. The default is 2.

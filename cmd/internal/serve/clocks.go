@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/clock"
@@ -150,9 +151,17 @@ func (p *Process) newMonitor(configured *config.Clock) (*clock.Monitor, error) {
 		Drift:   time.Duration(configured.Drift * float64(time.Microsecond)),
 		Observe: p.observeClock,
 	}
+	var seen []*timesrc.Host
 	for _, s := range configured.Servers {
+		host, err := timesrc.NewHost(s.Address, timesrc.NTPPort, nil)
+		if err != nil {
+			return nil, fmt.Errorf("servers: %w", err)
+		}
+		if slices.ContainsFunc(seen, host.Same) {
+			return nil, fmt.Errorf("servers: %s is there twice, and has one vote", s)
+		}
+		seen = append(seen, host)
 		var r clock.Reference
-		var err error
 		if s.NTS {
 			if err := fips.CheckNTS(); err != nil {
 				return nil, fmt.Errorf("servers: %s: %w", s, err)
@@ -178,8 +187,8 @@ func (p *Process) observeClock(e clock.MonitorEvent) {
 	ctx := context.Background()
 	size := slog.Float64("by_s", e.Size.Seconds())
 	rec := &audit.Clock{State: clock.StateSynchronised.String(), Offset: e.Offset, Bound: e.Bound}
-	if e.Err != nil {
-		rec.State, rec.Detail = clock.StateUnknown.String(), e.Err.Error()
+	if e.Bound == 0 { // no clock is that good
+		rec.State = clock.StateUnknown.String()
 	}
 	switch e.Kind {
 	case clock.EventMeasured:
@@ -213,6 +222,10 @@ func (p *Process) observeClock(e clock.MonitorEvent) {
 	case clock.EventLeapAnnounced, clock.EventLeapWithdrawn, clock.EventLeapPassed:
 		attrs := []slog.Attr{slog.String("leap", e.Leap.String()), slog.Time("leap_at", e.LeapAt)}
 		rec.Detail = e.Leap.String() + " at " + e.LeapAt.Format(time.RFC3339)
+		if e.Contested {
+			rec.Detail = "perhaps, the time servers do not agree: " + rec.Detail
+		}
+		attrs = append(attrs, slog.Bool("contested", e.Contested))
 		switch e.Kind {
 		case clock.EventLeapAnnounced:
 			p.log.LogAttrs(ctx, slog.LevelWarn, "leap second announced", attrs...)

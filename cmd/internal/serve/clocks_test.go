@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,62 @@ func TestClockTurns(t *testing.T) {
 		if n := strings.Count(log.String(), text); n != times {
 			t.Errorf("the log says %q %d times, want %d:\n%s", text, n, times, log)
 		}
+	}
+}
+
+// TestClockServersTwice: a server has one vote, however it is written.
+func TestClockServersTwice(t *testing.T) {
+	for _, servers := range []string{
+		"'ntp://time.example', 'ntp://Time.Example.'",
+		"'ntp://time.example', 'ntp://time.example:123'",
+		"'nts://time.example:4460', 'ntp://time.example'",
+		"'ntp://[2001:db8::1]', 'ntp://[2001:DB8:0::1]'",
+		"'ntp://192.0.2.1', 'ntp://[::ffff:192.0.2.1]:123'",
+	} {
+		conf, err := config.Parse("f", []byte("tsa: {key: 'memory:p256', policy: 1.2.3, clock: {source: ntp, servers: ["+servers+"]}}\n"))
+		if err == nil {
+			_, err = NewProcess(nil).Clock(t.Context(), conf.TSA.Clock)
+		}
+		if err == nil || !strings.Contains(err.Error(), "is there twice, and has one vote") {
+			t.Errorf("[%s]: %v", servers, err)
+		}
+	}
+}
+
+// TestClockRecords: what is recorded of the clock is what is known of it, and
+// nothing better.
+func TestClockRecords(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "audit")
+	p := NewProcess(nil)
+	if err := p.OpenAudit(&config.Audit{Dir: config.Path(dir), Stamp: []config.StampURL{config.StampOff}}, cli.Build{Version: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, e := range []clock.MonitorEvent{
+		{Kind: clock.EventStepped, Size: 3 * time.Second, Offset: -3 * time.Second, Bound: 3100 * time.Millisecond},
+		{Kind: clock.EventStepped, Size: 3 * time.Second},
+		{Kind: clock.EventLeapPassed, Leap: clock.LeapInsert, LeapAt: at, Bound: time.Millisecond},
+		{Kind: clock.EventLeapPassed, Leap: clock.LeapInsert, LeapAt: at, Contested: true},
+	} {
+		p.observeClock(e)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range readAudit(t, dir) {
+		if r["kind"] == "clock" {
+			got = append(got, fmt.Sprint(r["event"], " ", r["state"], " ", r["detail"]))
+		}
+	}
+	want := []string{
+		"stepped synchronised by 3s",
+		"stepped unknown by 3s",
+		"leap-passed synchronised insert at 2027-01-01T00:00:00Z",
+		"leap-passed unknown perhaps, the time servers do not agree: insert at 2027-01-01T00:00:00Z",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("recorded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -51,8 +51,9 @@ func (o *options) setClock(ctx context.Context, cfg *serve.Config) error {
 }
 
 // monitored is the clock of a file of the namesake. What the file says can make
-// the server stricter and never laxer: a majority must agree, and the clock may
-// not be further off than the timestamps promise.
+// the server stricter and never laxer: a majority of all servers must agree, not
+// only of the num_servers that are asked in a round, and the clock may not be
+// further off than the timestamps promise.
 func (o *options) monitored() (*config.Clock, error) {
 	data, err := os.ReadFile(o.ntpFile)
 	if err != nil {
@@ -71,7 +72,8 @@ func (o *options) monitored() (*config.Clock, error) {
 		Timeout:  config.Duration(min(file.RequestTimeout, file.Period)),
 		MaxAge:   config.Duration(min(max(believed, believedRounds*file.Period), maxBelieved)),
 	}
-	if majority := file.NumServers/2 + 1; c.Agree < majority {
+	if c.Agree <= file.NumServers/2 {
+		majority := len(file.Servers)/2 + 1
 		o.warn("--ntp-monitoring: %s: server_threshold %d is taken for %d: fewer than half of the servers may be liars", o.ntpFile, c.Agree, majority)
 		c.Agree = majority
 	}
