@@ -1,11 +1,13 @@
 package audit
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // liveFolder is one that a server writes to, or of which somebody holds the
@@ -169,20 +171,7 @@ func TestVerifyForgedRemoval(t *testing.T) {
 		}, MissingHash},
 		{"all, and what the auditor noted told of the last", func(t *testing.T, lib *library) []Hash {
 			noted := lib.heads[len(lib.heads)-1]
-			old := lib.names[len(lib.names)-1]
-			name := segmentName(uint64(len(lib.names)+1), lib.parse(t, lib.lines[old][0]).Time)
-			r := lib.removedRecord(t, old)
-			at, g := link{r.Last, r.Head}, newGroup()
-			if err := g.begin(at.n, lib.parse(t, lib.lines[old][0]).Time); err != nil {
-				t.Fatal(err)
-			}
-			var c coder
-			if err := encode(&c, &Segment{Segment: uint64(len(lib.names) + 1), Format: format, PrevSeq: at.n, PrevHash: at.head}); err != nil {
-				t.Fatal(err)
-			}
-			lib.names = []string{name}
-			lib.lines[name] = []string{strings.TrimSuffix(string(g.appendLine(nil, c.buf, &at)), "\n")}
-			lib.forge(t, r)
+			*lib = *lib.anew(t, lib.names[len(lib.names)-1])
 			return []Hash{noted}
 		}, MissingHash},
 	} {
@@ -200,4 +189,85 @@ func TestVerifyForgedRemoval(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestVerifyStampsAgain holds that a timestamp proves no more than what is under
+// it: not when it is put in a second time, nor when what it is over is gone.
+func TestVerifyStampsAgain(t *testing.T) {
+	early, late := time.Date(2026, 3, 1, 1, 0, 0, 0, time.UTC), time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	lib := newLibrary(t)
+	name, i := lib.find(KindStamp, 0)
+	first := lib.parse(t, lib.lines[name][i]).Record.(*Stamp)
+	opts := VerifyOptions{CheckStamp: func(ctx context.Context, digest, token []byte) (time.Time, error) {
+		if _, err := checkTestStamp(ctx, digest, token); err != nil {
+			return time.Time{}, err
+		}
+		if Hash(digest) == first.Head {
+			return early, nil
+		}
+		return late, nil
+	}}
+	whole, err := verify(t.Context(), lib.folder(), opts)
+	checkReport(t, whole, err)
+	if whole.StampedTime != late || whole.StampedSeq != whole.LastSeq-1 || !whole.UnstampedSince.IsZero() {
+		t.Errorf("timestamp over record %d at %v, records wait since %v", whole.StampedSeq, whole.StampedTime, whole.UnstampedSince)
+	}
+
+	lib.forge(t, first)
+	r, err := verify(t.Context(), lib.folder(), opts)
+	checkReport(t, r, err)
+	if r.StampedTime != late || r.StampedSeq != whole.StampedSeq {
+		t.Errorf("with the first timestamp again: over record %d at %v, want %d at %v", r.StampedSeq, r.StampedTime, whole.StampedSeq, late)
+	}
+
+	// An intruder takes out all timestamps but the first, which does not hide that
+	// what follows waits for one since then.
+	lib = newLibrary(t)
+	name, i = lib.find(KindStamp, 0)
+	next := lib.parse(t, lib.lines[name][i+1])
+	for _, name := range lib.names {
+		if n, at := lib.find(KindStamp, 1); n == name {
+			lib.lines[name] = lib.lines[name][:at]
+			lib.names = lib.names[:slices.Index(lib.names, name)+1]
+			break
+		}
+	}
+	lib.forge(t, first, first)
+	r, err = verify(t.Context(), lib.folder(), opts)
+	checkReport(t, r, err)
+	if r.StampedSeq != first.Seq || r.UnstampedSince != next.Time {
+		t.Errorf("without later timestamps: over record %d, records wait since %v; want %d and %v", r.StampedSeq, r.UnstampedSince, first.Seq, next.Time)
+	}
+
+	// What it is over is not there any more.
+	lib = newLibrary(t)
+	lib = lib.anew(t, lib.names[len(lib.names)-1])
+	lib.forge(t, first)
+	r, err = verify(t.Context(), lib.folder(), opts)
+	checkReport(t, r, err)
+	if r.Stamps != 1 || r.StampedSeq != 0 || !r.StampedTime.IsZero() {
+		t.Errorf("a timestamp over what was removed: over record %d at %v", r.StampedSeq, r.StampedTime)
+	}
+}
+
+// anew returns a log that says that it follows the one that it is to replace,
+// all of which was removed.
+func (lib *library) anew(t testing.TB, last string) *library {
+	t.Helper()
+	r := lib.removedRecord(t, last)
+	began := lib.parse(t, lib.lines[last][0]).Time
+	at, g := link{r.Last, r.Head}, newGroup()
+	if err := g.begin(at.n, began); err != nil {
+		t.Fatal(err)
+	}
+	var c coder
+	if err := encode(&c, &Segment{Segment: r.Segment + 1, Format: format, PrevSeq: at.n, PrevHash: at.head}); err != nil {
+		t.Fatal(err)
+	}
+	name := segmentName(r.Segment+1, began)
+	other := &library{names: []string{name}, lines: map[string][]string{
+		name: {strings.TrimSuffix(string(g.appendLine(nil, c.buf, &at)), "\n")},
+	}}
+	other.forge(t, r)
+	return other
 }

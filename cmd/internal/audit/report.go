@@ -26,6 +26,9 @@ type Report struct {
 	// StampWait is the longest that a record waited for its timestamp, by the
 	// times that both say.
 	StampWait time.Duration `json:"stamp_wait_ns"`
+	// UnstampedSince is the time of the first record that waits for one, zero if
+	// none does: timestamps were made and are gone if it waits for long.
+	UnstampedSince time.Time `json:"unstamped_since,omitzero"`
 
 	// Live says that a server is writing there; Unfinished is how many bytes at
 	// the end it had not finished, which is no problem then.

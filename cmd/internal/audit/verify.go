@@ -65,7 +65,6 @@ type verifier struct {
 	wanted  map[Hash]bool // of Contains, not seen yet
 	hashes  []remembered  // of the latest records, by number modulo hashWindow
 	lookups int
-	waiting time.Time // of the first record that no timestamp covers
 	seed    maphash.Seed
 	serials [2]map[uint64]uint64
 }
@@ -256,7 +255,15 @@ func (v *verifier) remember(at link, t time.Time) {
 	if i >= len(v.hashes) {
 		v.hashes = append(v.hashes, make([]remembered, i+1-len(v.hashes))...)
 	}
-	v.hashes[i] = remembered{at, t}
+	v.hashes[i] = remembered{link: at, time: t}
+}
+
+// remembered returns what is known of a record, nil if it is too long ago.
+func (v *verifier) remembered(n uint64) *remembered {
+	if i := int(n % hashWindow); i < len(v.hashes) && v.hashes[i].n == n {
+		return &v.hashes[i]
+	}
+	return nil
 }
 
 // chain verifies that a line follows the one before.
@@ -303,6 +310,7 @@ func (v *verifier) record(ctx context.Context, l *line) error {
 	switch r := l.Record.(type) {
 	case *Token:
 		v.Tokens++
+		v.remembered(l.Seq).digest = maphash.Bytes(v.seed, r.Digest)
 		v.serial(l, r.Serial)
 	case *Seal:
 		v.file.sealed = true
@@ -315,10 +323,11 @@ func (v *verifier) record(ctx context.Context, l *line) error {
 		v.removed(l, r)
 	case *Stamp:
 		v.Stamps++
+		v.remembered(l.Seq).stamp = true
 		return v.stamp(ctx, l, r)
 	}
-	if v.waiting.IsZero() {
-		v.waiting = l.Time
+	if v.UnstampedSince.IsZero() {
+		v.UnstampedSince = l.Time
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"slices"
 	"time"
 )
 
@@ -79,24 +81,47 @@ func (v *verifier) stamp(ctx context.Context, l *line, r *Stamp) error {
 	if !at.IsZero() && when.Before(at) {
 		v.note(l, StampEarlier, "the timestamp over record %d says %v, and the record %v", r.Seq, when.UTC(), at)
 	}
-	if !v.waiting.IsZero() {
-		v.StampWait = max(v.StampWait, when.Sub(v.waiting))
+	if r.Seq < v.FirstSeq || r.Seq <= v.StampedSeq {
+		return nil // it says nothing new about what is there
 	}
-	v.StampedSeq, v.StampedTime, v.waiting = max(v.StampedSeq, r.Seq), when, time.Time{}
+	if !v.UnstampedSince.IsZero() {
+		v.StampWait = max(v.StampWait, when.Sub(v.UnstampedSince))
+	}
+	v.StampedSeq, v.StampedTime = r.Seq, when
+	v.UnstampedSince = v.unstamped(l, r, at)
 	return nil
+}
+
+// unstamped returns the time of the first record that waits for a timestamp
+// after one was recorded in l, zero if none does. What belongs to that one, its
+// own record and that of its token, does not wait. at is when the last record
+// under it was recorded, for where it is too long ago to tell.
+func (v *verifier) unstamped(l *line, r *Stamp, at time.Time) time.Time {
+	own := maphash.Bytes(v.seed, r.Head[:])
+	for n := r.Seq + 1; n < l.Seq; n++ {
+		switch x := v.remembered(n); {
+		case x == nil:
+			return at
+		case !x.stamp && x.digest != own:
+			return x.time
+		}
+	}
+	return time.Time{}
 }
 
 // A remembered is what timestamps are compared with.
 type remembered struct {
 	link
-	time time.Time
+	time   time.Time
+	stamp  bool   // it is one
+	digest uint64 // of a token's imprint
 }
 
 // hashOf returns the hash of an earlier record and its time, nil if there is no
 // such record.
 func (v *verifier) hashOf(ctx context.Context, n uint64) (*Hash, time.Time, error) {
-	if i := int(n % hashWindow); i < len(v.hashes) && v.hashes[i].n == n {
-		return &v.hashes[i].head, v.hashes[i].time, nil
+	if x := v.remembered(n); x != nil {
+		return &x.head, x.time, nil
 	}
 	if n < v.FirstSeq {
 		return nil, time.Time{}, nil
@@ -106,9 +131,9 @@ func (v *verifier) hashOf(ctx context.Context, n uint64) (*Hash, time.Time, erro
 	}
 	var found *line
 	again := &visit{folder: v.visit.folder, segs: v.visit.segs}
-	for i, s := range again.segs {
+	for i, s := range slices.Backward(again.segs) {
 		if s.number > v.file.number {
-			break
+			continue
 		}
 		if h, err := again.header(s); err != nil {
 			return nil, time.Time{}, err
@@ -128,9 +153,10 @@ func (v *verifier) hashOf(ctx context.Context, n uint64) (*Hash, time.Time, erro
 		if err != nil && !errors.Is(err, errGone) {
 			return nil, time.Time{}, err
 		}
-		if found != nil {
-			return &found.Hash, found.Time, nil
-		}
+		break
+	}
+	if found != nil {
+		return &found.Hash, found.Time, nil
 	}
 	return nil, time.Time{}, nil
 }

@@ -70,8 +70,10 @@ type stampsJSON struct {
 	// says; absent if there is none.
 	Record uint64     `json:"record,omitempty"`
 	Time   *time.Time `json:"time,omitempty"`
-	// Uncovered is how many records there are after that.
-	Uncovered uint64 `json:"uncovered"`
+	// Uncovered is how many records there are after that, and UncoveredSince when
+	// the first was written that waits for a timestamp; absent if none does.
+	Uncovered      uint64     `json:"uncovered"`
+	UncoveredSince *time.Time `json:"uncoveredSince,omitempty"`
 	// LongestWaitSeconds is the longest that a record waited for its timestamp.
 	LongestWaitSeconds float64         `json:"longestWaitSeconds"`
 	Authorities        []authorityJSON `json:"authorities"`
@@ -245,6 +247,9 @@ func describe(dir string, r *audit.Report, stamps *stampChecker) *verifyJSON {
 		a.Stamps.Record, a.Stamps.Time = r.StampedSeq, &r.StampedTime
 		a.Stamps.Uncovered = r.LastSeq - min(r.LastSeq, r.StampedSeq)
 	}
+	if !r.UnstampedSince.IsZero() {
+		a.Stamps.UncoveredSince = &r.UnstampedSince
+	}
 	// Who names roots asks whether it is proved, and nothing proves it then: a
 	// record that was made anew has no timestamps of theirs either.
 	if stamps.policy != nil && r.StampedSeq == 0 {
@@ -323,7 +328,11 @@ func (s *stampsJSON) grow(n *inspect.Node) {
 		stamps.Add("a record waited for its timestamp " + roundUp(time.Duration(s.LongestWaitSeconds*float64(time.Second)), time.Millisecond).String() + " at most")
 	}
 	if s.Uncovered > 0 {
-		stamps.Add(count(s.Uncovered, "record") + " at the end not under a timestamp yet")
+		text := count(s.Uncovered, "record") + " at the end not under a timestamp yet"
+		if s.UncoveredSince != nil {
+			text += ", waiting since " + shown(*s.UncoveredSince)
+		}
+		stamps.Add(text)
 	}
 }
 
