@@ -64,22 +64,17 @@ const (
 // An osDisk is a folder of the machine. It is held by a descriptor, so that
 // another one mounted or moved over its path changes nothing.
 type osDisk struct {
-	dir  string
-	root *os.Root
-	lock *os.File
+	dir   string
+	root  *os.Root
+	locks []*os.File // of the folder and of the file for it
 }
 
 var _ disk = (*osDisk)(nil)
 
 // newDisk opens a folder for writing, and makes it if it is not there.
 func newDisk(dir string) (*osDisk, error) {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(dir, folderMode); err != nil {
-			return nil, err
-		}
-		if err := syncFolder(filepath.Dir(dir)); err != nil {
-			return nil, err
-		}
+	if err := makeFolder(dir); err != nil {
+		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -107,6 +102,9 @@ func (d *osDisk) List() ([]string, error) {
 }
 
 func (d *osDisk) Read(name string) (reader, error) {
+	if err := d.regular(name); err != nil {
+		return nil, err
+	}
 	f, err := d.root.Open(name)
 	if err != nil {
 		return nil, err
@@ -114,11 +112,28 @@ func (d *osDisk) Read(name string) (reader, error) {
 	return osFile{f}, nil
 }
 
+// errNoFile is something with the name of a file, such as a pipe: who opens one
+// to read waits until somebody writes.
+var errNoFile = errors.New("not a regular file")
+
+func (d *osDisk) regular(name string) error {
+	st, err := d.root.Lstat(name)
+	if err == nil && !st.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: errNoFile}
+	}
+	return err
+}
+
 func (d *osDisk) Create(name string) (file, error) {
 	return d.write(name, os.O_CREATE|os.O_EXCL)
 }
 
-func (d *osDisk) Write(name string) (file, error) { return d.write(name, 0) }
+func (d *osDisk) Write(name string) (file, error) {
+	if err := d.regular(name); err != nil {
+		return nil, err
+	}
+	return d.write(name, 0)
+}
 
 func (d *osDisk) write(name string, flag int) (file, error) {
 	f, err := d.root.OpenFile(name, os.O_RDWR|flag, fileMode)
@@ -144,31 +159,55 @@ func (d *osDisk) Sync() error {
 // be on its way out, and Live holds the lock for a moment.
 const lockPatience = time.Second
 
+// Lock locks a file in the folder, and the folder itself where the system can:
+// who removes a lock that he takes for a left-over must not let two in.
 func (d *osDisk) Lock() error {
+	if err := d.regular(lockName); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // a link would have another file emptied
+	}
 	f, err := d.root.OpenFile(lockName, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {
 		return err
 	}
-	err = lockFile(f)
-	for deadline := time.Now().Add(lockPatience); errors.Is(err, errBusy) && time.Now().Before(deadline); {
-		time.Sleep(lockPatience / 20)
-		err = lockFile(f)
+	d.locks = append(d.locks, f)
+	if err = patiently(func() error { return lockFile(f) }); err == nil {
+		err = d.lockFolder()
 	}
-	if err != nil {
+	if errors.Is(err, errBusy) {
 		who := make([]byte, 32) // a process number and a newline
 		n, _ := f.ReadAt(who, 0)
-		f.Close()
-		if errors.Is(err, errBusy) {
-			return fmt.Errorf("%w: process %s writes to it", ErrLocked, orUnknown(strings.TrimSpace(string(who[:n]))))
-		}
+		return fmt.Errorf("%w: process %s writes to it", ErrLocked, orUnknown(strings.TrimSpace(string(who[:n]))))
+	}
+	if err != nil {
 		return err
 	}
 	// For people only: the lock is what counts.
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt(fmt.Appendln(nil, os.Getpid()), 0)
 	}
-	d.lock = f
 	return nil
+}
+
+func (d *osDisk) lockFolder() error {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return err
+	}
+	d.locks = append(d.locks, f)
+	if err := patiently(func() error { return lockFile(f) }); errors.Is(err, errBusy) {
+		return err
+	}
+	return nil // NFS and Windows lock files only
+}
+
+// patiently asks for a lock until nobody has it or it has taken too long.
+func patiently(lock func() error) error {
+	err := lock()
+	for deadline := time.Now().Add(lockPatience); errors.Is(err, errBusy) && time.Now().Before(deadline); {
+		time.Sleep(lockPatience / 20)
+		err = lock()
+	}
+	return err
 }
 
 func orUnknown(s string) string {
@@ -179,6 +218,16 @@ func orUnknown(s string) string {
 }
 
 func (d *osDisk) Live() bool {
+	// Closing them gives the lock back.
+	if f, err := d.root.Open("."); err == nil {
+		defer f.Close()
+		if errors.Is(lockFileShared(f), errBusy) {
+			return true
+		}
+	}
+	if d.regular(lockName) != nil {
+		return false
+	}
 	f, err := d.root.OpenFile(lockName, os.O_RDWR, 0)
 	if err != nil {
 		// Who must not write may still be able to ask.
@@ -186,16 +235,35 @@ func (d *osDisk) Live() bool {
 			return false
 		}
 	}
-	defer f.Close() // which gives the lock back
+	defer f.Close()
 	return errors.Is(lockFileShared(f), errBusy)
 }
 
 func (d *osDisk) Close() error {
-	var err error
-	if d.lock != nil {
-		err = d.lock.Close()
+	var errs []error
+	for _, f := range d.locks {
+		errs = append(errs, f.Close())
 	}
-	return errors.Join(err, d.root.Close())
+	return errors.Join(append(errs, d.root.Close())...)
+}
+
+// makeFolder makes a folder and those above it, where they are missing, so that
+// they last.
+func makeFolder(dir string) error {
+	_, err := os.Stat(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeFolder(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncFolder(parent)
 }
 
 // syncFolder makes sure that the names in a folder last.

@@ -41,6 +41,10 @@ func cure(err error, dir string) string {
 		return "let the user that the server runs as write to " + dir
 	case errors.Is(err, syscall.EFBIG):
 		return "raise the limit on the size of a file (ulimit -f)"
+	case errors.Is(err, syscall.ENOLCK), errors.Is(err, syscall.ENOTSUP), errors.Is(err, syscall.ENOSYS), errors.Is(err, syscall.EINVAL):
+		return "the file system that holds " + dir + " cannot lock files or sync folders: use a local one"
+	case errors.Is(err, errNoFile):
+		return "find out who put it into " + dir + ", and move it elsewhere"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "raise the limit on open files (ulimit -n)"
 	}

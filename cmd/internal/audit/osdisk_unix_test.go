@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -204,5 +205,55 @@ func TestFailingFile(t *testing.T) {
 	checkReport(t, r, err)
 	if r.Tokens != 2 || len(r.Notes) != 1 {
 		t.Errorf("%d tokens, notes %v; want 2 and one", r.Tokens, r.Notes)
+	}
+}
+
+// TestLockRemoved holds that nobody writes together with another because
+// somebody took the file that is locked for a left-over.
+func TestLockRemoved(t *testing.T) {
+	cfg := Config{Dir: t.TempDir()}
+	l := mustOpen(t, cfg)
+	defer l.Close()
+	mustAppend(t, l, tokenNumber(1))
+	if err := os.Remove(filepath.Join(cfg.Dir, lockName)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Verify(t.Context(), cfg.Dir, VerifyOptions{})
+	if checkReport(t, r, err); !r.Live {
+		t.Error("Verify does not know that a server is writing")
+	}
+	if _, err := Open(cfg); !errors.Is(err, ErrLocked) {
+		t.Errorf("second Open: %v, want ErrLocked", err)
+	}
+}
+
+// TestNotAFile holds that a pipe or a link with the name of a file stops neither
+// a reader nor a start for ever.
+func TestNotAFile(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		make func(name string) error
+	}{
+		{"a pipe", func(name string) error { return syscall.Mkfifo(name, 0o600) }},
+		{"a link", func(name string) error { return os.Symlink("lock", name) }},
+		{"a folder", func(name string) error { return os.Mkdir(name, 0o700) }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			cfg := Config{Dir: t.TempDir()}
+			l := mustOpen(t, cfg)
+			mustAppend(t, l, tokenNumber(1))
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := row.make(filepath.Join(cfg.Dir, segmentName(2, time.Now()))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Open(cfg); !errors.Is(err, errNoFile) {
+				t.Errorf("Open: %v, want that it is no file", err)
+			}
+			if r, err := Verify(t.Context(), cfg.Dir, VerifyOptions{}); err == nil {
+				t.Errorf("Verify: %v, and no error", r.Problems)
+			}
+		})
 	}
 }
