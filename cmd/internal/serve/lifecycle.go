@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,22 +46,24 @@ func (s *Server) drain(ctx context.Context) {
 	time.Sleep(s.cfg.DrainDelay)
 }
 
-// closeSockets closes the sockets of the service manager that no listener has
-// taken, so that who connects to one learns that nobody is there.
-func (s *Server) closeSockets() {
+// unserved are the sockets of the service manager that no listener has taken.
+func (s *Server) unserved() []systemd.Socket {
 	taken := make(map[string]bool)
 	s.listeners.mu.Lock()
 	for _, l := range s.listeners.all {
 		taken[l.Addr().String()] = true
 	}
 	s.listeners.mu.Unlock()
-	for _, socket := range s.cfg.Sockets {
-		if taken[socket.Addr().String()] {
-			continue
-		}
-		s.log.LogAttrs(context.Background(), slog.LevelWarn, "socket not served", slog.String("name", socket.Name), slog.String("address", socket.Addr().String()),
+	return slices.DeleteFunc(slices.Clone(s.cfg.Sockets), func(socket systemd.Socket) bool { return taken[socket.Addr().String()] })
+}
+
+// closeUnserved closes the sockets that no listener has taken, so that who
+// connects to one learns that nobody is there.
+func (s *Server) closeUnserved(ctx context.Context) {
+	for _, socket := range s.unserved() {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "socket not served", slog.String("name", socket.Name), slog.String("address", socket.Addr().String()),
 			slog.String("hint", fmt.Sprintf("systemd has passed it, and no listener is systemd:%s", socket.Name)))
-		s.said(context.Background(), socket.Close())
+		s.said(ctx, socket.Close())
 	}
 }
 

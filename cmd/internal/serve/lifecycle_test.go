@@ -313,7 +313,7 @@ func TestNoSuchSocket(t *testing.T) {
 		{"none", nil, ".socket unit"},
 		{"others", []string{"web", "local"}, "there are web, local"},
 	} {
-		s, _ := newServer(t, func(b *bench) {
+		s, b := newServer(t, func(b *bench) {
 			b.config.Listeners = []Listener{{Network: "systemd", Address: "nope"}}
 			for _, name := range test.sockets {
 				b.config.Sockets = append(b.config.Sockets, inherit(t, name, "tcp", "127.0.0.1:0"))
@@ -322,6 +322,9 @@ func TestNoSuchSocket(t *testing.T) {
 		err := s.Run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), "systemd:nope") || !strings.Contains(cli.HintOf(err), test.hint) {
 			t.Errorf("%s: %v (%s)", test.name, err, cli.HintOf(err))
+		}
+		if got := records(t, b.log, "socket not served"); len(got) > 0 {
+			t.Errorf("%s: it was not a socket that kept it from starting: %v", test.name, got)
 		}
 		for _, socket := range s.cfg.Sockets {
 			if _, err := socket.Accept(); err == nil {

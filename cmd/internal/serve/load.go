@@ -86,9 +86,9 @@ func Load(ctx context.Context, conf *config.Config, opts Options) (Config, error
 		if err := opts.Process.OpenAudit(conf.Audit, opts.Build); err != nil {
 			return Config{}, fmt.Errorf("audit: %w", err)
 		}
-		if err := opts.Process.OpenTraces(conf.Traces, opts.Build); err != nil {
-			return Config{}, fmt.Errorf("traces: %w", err)
-		}
+	}
+	if err := opts.Process.OpenTraces(conf.Traces, opts.Build); err != nil {
+		return Config{}, fmt.Errorf("traces: %w", err)
 	}
 	clock, err := opts.Process.Clock(ctx, conf.TSA.Clock)
 	if err != nil {

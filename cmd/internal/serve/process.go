@@ -45,7 +45,8 @@ type Process struct {
 	group  *errgroup.Group         // of Run; nil before
 	ctx    context.Context         // of group
 	tracer *tracing.Tracer         // nil: nothing is traced
-	opened bool                    // what the configuration says about the record of issue was done
+	traced bool                    // what the configuration says about traces was done
+	opened bool                    // what it says about the record of issue was done
 	trail  *trail                  // nil: there is no record of issue
 	tsa    atomic.Pointer[tsa.TSA] // stamps the record of issue
 

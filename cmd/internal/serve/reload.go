@@ -93,6 +93,7 @@ func (t *tlsIdentity) replace(next *tls.Config) bool {
 func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) (next Config, at time.Time, err error) {
 	next, err = s.cfg.Reload.Load(ctx)
 	if err != nil {
+		s.process.drop(next.clock)
 		return next, at, err
 	}
 	defer func() {

@@ -239,7 +239,9 @@ func (s *Server) Run(ctx context.Context) error {
 		for _, o := range open {
 			o.listener.Close()
 		}
-		s.closeSockets()
+		for _, socket := range s.unserved() {
+			socket.Close()
+		}
 		s.closeKeys(ctx)
 		if err := s.process.Close(); err != nil {
 			s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelWarn, "record of issue not closed", slog.String("detail", err.Error()))
@@ -276,7 +278,7 @@ func (s *Server) Run(ctx context.Context) error {
 		addresses.Admin = opened[0].url
 		open = append(open, opened...)
 	}
-	s.closeSockets() // that nobody serves
+	s.closeUnserved(ctx)
 	s.countDescriptors(ctx, open)
 
 	s.process.begins(&s.cfg)

@@ -16,12 +16,14 @@ import (
 // maxHeaders is the longest file of headers for a collector, in bytes.
 const maxHeaders = 16 << 10
 
-// OpenTraces makes what sends spans, once, where the configuration names a
-// collector.
+// OpenTraces makes what sends spans where the first configuration names a
+// collector: what a later one says needs a new start.
 func (p *Process) OpenTraces(conf *config.Traces, build cli.Build) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if conf == nil || p.tracer != nil {
+	first := !p.traced
+	p.traced = true
+	if conf == nil || !first {
 		return nil
 	}
 	cfg := tracing.Config{

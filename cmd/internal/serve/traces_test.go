@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,7 +83,35 @@ func TestTraces(t *testing.T) {
 		t.Error(err)
 	}
 	conf.Traces.Headers = config.Path(filepath.Join(dir, "nothing"))
-	if _, err := Load(t.Context(), conf, Options{}); err == nil || !strings.Contains(err.Error(), "traces: headers: ") {
-		t.Errorf("without the file of headers: %v", err)
+	for _, check := range []bool{false, true} {
+		if _, err := Load(t.Context(), conf, Options{CheckOnly: check}); err == nil || !strings.Contains(err.Error(), "traces: headers: ") {
+			t.Errorf("without the file of headers, to check it: %t: %v", check, err)
+		}
+	}
+}
+
+// TestTracesAddedLater: a reload begins no traces, which nothing would send.
+func TestTracesAddedLater(t *testing.T) {
+	const text = "tsa: {key: 'memory:p256', policy: 1.2.3}\n"
+	p := NewProcess(nil)
+	var warned []string
+	for _, traces := range []string{"", "traces: {endpoint: 'http://127.0.0.1:1'}\n"} {
+		conf, err := config.Parse("f", []byte(text+traces))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := Load(t.Context(), conf, Options{Process: p, Warn: func(text string) { warned = append(warned, text) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cfg.TSA.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if p.traces() != nil || p.tracesState() != nil {
+		t.Error("there are traces")
+	}
+	if !slices.ContainsFunc(warned, func(text string) bool { return strings.HasPrefix(text, "traces: ") }) {
+		t.Errorf("warned of %q", warned)
 	}
 }

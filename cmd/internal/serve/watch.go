@@ -77,7 +77,8 @@ func digestOf(files []string) (digest [sha256.Size]byte) {
 type watch struct {
 	files          []string
 	loaded, before fingerprint // as they were loaded, and at the last look
-	failed         time.Time   // of a load of what is there now; zero: none
+	failed         time.Time   // of the last load; zero: it succeeded
+	moved          bool        // something has changed since then
 }
 
 func newWatch(files []string, loaded fingerprint) *watch {
@@ -93,10 +94,12 @@ func (w *watch) changed(now time.Time) bool {
 	w.before = is
 	switch {
 	case !quiet:
-		w.failed = time.Time{}
+		w.moved = true
 		return false
-	case is != w.loaded && w.failed.IsZero():
-		return true
+	case w.moved:
+		// After a failure, what was loaded before is loaded again when it is back:
+		// until then the metrics and the manager say that it failed.
+		return is != w.loaded || !w.failed.IsZero()
 	}
 	return !w.failed.IsZero() && now.Sub(w.failed) >= retryReload
 }
@@ -104,7 +107,7 @@ func (w *watch) changed(now time.Time) bool {
 // tried notes that what is there was loaded, or that it could not be.
 func (w *watch) tried(next *Config, err error, now time.Time) {
 	if err != nil {
-		w.failed = now
+		w.failed, w.moved = now, false
 		return
 	}
 	*w = *newWatch(next.Files, next.loaded)

@@ -69,7 +69,13 @@ func TestWatch(t *testing.T) {
 	w.tried(&Config{}, errors.New("no key"), now)
 	put("key", "3")
 	tick(false, "just now")
-	tick(false, "it is back, and all is as it was loaded")
+	tick(true, "it is back, and what was loaded is not what failed last")
+	w.tried(again(), nil, now)
+	put("key", "4")
+	tick(false, "just now")
+	put("key", "3")
+	tick(false, "just now")
+	tick(false, "it was changed and changed back, and nothing has failed")
 }
 
 // A mounted secret is replaced by moving a symbolic link to its folder; the
