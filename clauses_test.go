@@ -132,7 +132,7 @@ func TestCitations(t *testing.T) {
 func documents(t *testing.T) []string {
 	t.Helper()
 	names := []string{"README.md"}
-	for _, pattern := range []string{"doc/*.md", "doc/keys/*.md"} {
+	for _, pattern := range []string{"doc/*.md", "doc/keys/*.md", "doc/operating/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("documents: %v, %v", found, err)
@@ -440,5 +440,83 @@ func TestReadmeCode(t *testing.T) {
 	}
 	if len(lines) < 4 {
 		t.Errorf("README.md has %d lines of Go", len(lines))
+	}
+}
+
+// TestRunbooks holds that each alert says what to do about it: its link leads to
+// a heading of the operating guide, and the guide's list has it.
+func TestRunbooks(t *testing.T) {
+	const guide = "doc/operating.md"
+	text := readFile(t, guide)
+	headings := anchors(text)
+	_, list, ok := strings.Cut(text, "\n## Alerts\n")
+	if !ok {
+		t.Fatalf("%s has no list of alerts", guide)
+	}
+	list, _, _ = strings.Cut(list, "\n## ")
+	listed := map[string]bool{}
+	for _, name := range regexp.MustCompile(`\bFencepost[A-Z]\w+`).FindAllString(list, -1) {
+		listed[name] = true
+	}
+	rules := regexp.MustCompile(`(?s)- alert: (\w+)\n.*?severity: (\w+).*?runbook_url: \S+/(\S+)#(\S+)\n`).
+		FindAllStringSubmatch(readFile(t, "deploy/monitoring/rules/fencepost.rules.yml"), -1)
+	for _, rule := range rules {
+		name, severity, page, anchor := rule[1], rule[2], rule[3], rule[4]
+		if page != "operating.md" || !headings[anchor] {
+			t.Errorf("%s: %s has no heading %s", name, guide, anchor)
+		}
+		if !listed[name] {
+			t.Errorf("%s does not list %s", guide, name)
+		}
+		delete(listed, name)
+		row := regexp.MustCompile(`(?m)^\| [^|]*\b` + name + `\b[^|]* \| ([^|]*) \|`).FindStringSubmatch(list)
+		if row == nil || !strings.Contains(row[1], severity) {
+			t.Errorf("%s: the severity of %s is %s, and the row %q", guide, name, severity, row)
+		}
+	}
+	for name := range listed {
+		t.Errorf("%s lists %s, which there is not", guide, name)
+	}
+	if len(rules) < 20 {
+		t.Errorf("%d alerts", len(rules))
+	}
+}
+
+// anchors are the headings of a document, as links name them.
+func anchors(text string) map[string]bool {
+	found := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(withoutCodeBlocks(text), -1) {
+		anchor := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		found[strings.ReplaceAll(anchor, " ", "-")] = true
+	}
+	return found
+}
+
+// TestAnchors holds that links between our documents lead to headings.
+func TestAnchors(t *testing.T) {
+	headings := map[string]map[string]bool{}
+	load := func(name string) map[string]bool {
+		if headings[name] == nil {
+			headings[name] = anchors(readFile(t, name))
+		}
+		return headings[name]
+	}
+	n := 0
+	for _, name := range documents(t) {
+		for _, m := range regexp.MustCompile(`\]\(([^):]*)#([^)]+)\)`).FindAllStringSubmatch(withoutCodeBlocks(readFile(t, name)), -1) {
+			file := filepath.ToSlash(name)
+			if m[1] != "" {
+				file = path.Join(path.Dir(file), m[1])
+			}
+			n++
+			if _, err := os.Stat(filepath.FromSlash(file)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			} else if !load(file)[m[2]] {
+				t.Errorf("%s: %s has no heading %s", name, file, m[2])
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("%d links", n)
 	}
 }

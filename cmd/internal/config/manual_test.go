@@ -16,7 +16,11 @@ import (
 	"github.com/fencepost-tsa/fencepost/signer"
 )
 
-const operating = "../../../doc/operating.md"
+const (
+	operating = "../../../doc/operating.md"
+	// reference has every key of the file.
+	reference = "../../../doc/operating/configuration.md"
+)
 
 // keys returns the keys of the file, such as tsa.clock.source.
 func keys(t reflect.Type, prefix string) []string {
@@ -49,8 +53,8 @@ func readDoc(t *testing.T, name string) string {
 	return strings.ReplaceAll(string(data), "\r\n", "\n")
 }
 
-// TestManual holds that the operating guide and the manual page have every key
-// of the file, and no other.
+// TestManual holds that the reference and the manual page have every key of the
+// file, and no other.
 func TestManual(t *testing.T) {
 	known := map[string]bool{}
 	for _, key := range keys(reflect.TypeFor[config.Config](), "") {
@@ -68,7 +72,7 @@ func TestManual(t *testing.T) {
 		name, text string
 		key        *regexp.Regexp
 	}{
-		{"operating.md", readDoc(t, operating), regexp.MustCompile("(?m)^\\| `([a-z0-9.-]+)` \\| [^|]+ \\| [^|]+ \\| [^|]+ \\|$")},
+		{"configuration.md", readDoc(t, reference), regexp.MustCompile("(?m)^\\| `([a-z0-9.-]+)` \\| [^|]+ \\| [^|]+ \\| [^|]+ \\|$")},
 		{"fencepost-serve.1", strings.ReplaceAll(page, `\-`, "-"), regexp.MustCompile(`(?m)(?:^\.BR? |", " | ", ")([a-z][a-z0-9.-]*)`)},
 	} {
 		found := map[string]bool{}
@@ -97,6 +101,16 @@ func keyPages(t *testing.T) []string {
 	return pages
 }
 
+// guide are the operating guide and the pages beside it.
+func guide(t *testing.T) []string {
+	t.Helper()
+	pages, err := filepath.Glob("../../../doc/operating/*.md")
+	if err != nil || len(pages) < 4 {
+		t.Fatalf("pages of the operating guide: %v, %v", pages, err)
+	}
+	return append(pages, operating)
+}
+
 // notOurs begins a fragment that is of another program's file.
 const notOurs = "# Not fencepost.yaml"
 
@@ -108,7 +122,7 @@ var (
 // TestManualFragments holds that the fragments of the operating guide and of
 // its pages about keys are read.
 func TestManualFragments(t *testing.T) {
-	for _, doc := range append(keyPages(t), operating) {
+	for _, doc := range append(keyPages(t), guide(t)...) {
 		name, text := filepath.Base(doc), readDoc(t, doc)
 		n := 0
 		for _, m := range yamlBlock.FindAllStringSubmatch(text, -1) {
@@ -117,17 +131,17 @@ func TestManualFragments(t *testing.T) {
 				continue
 			}
 			n++
-			if !strings.HasPrefix(text, "tsa:") {
+			if !strings.HasPrefix(text, "tsa:") && !strings.Contains(text, "\ntsa:") {
 				text += "tsa: {key: 'memory:p256', policy: 1.2.3}\n"
 			}
-			if strings.Contains(text, `"https://`) && !strings.Contains(text, "tls:") {
+			if strings.Contains(text, `listen: ["https://`) && !strings.Contains(text, "tls:") {
 				t.Errorf("%s: https without tls:\n%s", name, text)
 			}
 			if _, err := config.Parse(name, []byte(text)); err != nil {
 				t.Errorf("%v, in\n%s", err, text)
 			}
 		}
-		if n == 0 || doc == operating && n < 6 {
+		if n == 0 || doc == reference && n < 6 {
 			t.Errorf("%s: %d fragments", name, n)
 		}
 		for _, m := range jsonBlock.FindAllStringSubmatch(text, -1) {
@@ -150,7 +164,7 @@ func TestKeyPages(t *testing.T) {
 			want[string(s)+".md"] = []signer.Scheme{s}
 		}
 	}
-	guide := readDoc(t, operating)
+	index := readDoc(t, operating)
 	for _, page := range keyPages(t) {
 		name, text := filepath.Base(page), readDoc(t, page)
 		schemes, ok := want[name]
@@ -158,7 +172,7 @@ func TestKeyPages(t *testing.T) {
 			t.Errorf("doc/keys/%s is of no kind of key", name)
 		}
 		delete(want, name)
-		if !strings.Contains(guide, "(keys/"+name+")") {
+		if !strings.Contains(index, "(keys/"+name+")") {
 			t.Errorf("the operating guide does not link doc/keys/%s", name)
 		}
 		for _, s := range schemes {
@@ -211,7 +225,7 @@ func TestDocumentsKeys(t *testing.T) {
 	if err != nil || len(docs) == 0 {
 		t.Fatalf("documents: %v, %v", docs, err)
 	}
-	docs = append(docs, keyPages(t)...)
+	docs = append(append(docs, keyPages(t)...), guide(t)...)
 	named := regexp.MustCompile("`((?:tsa|tls|log|limits|http)\\.[a-z0-9.-]+)[:`]")
 	n := 0
 	for _, doc := range append(docs, "../../../README.md") {

@@ -118,10 +118,10 @@ func logged(t *testing.T) (fields, messages map[string]bool) {
 	return fields, messages
 }
 
-// TestManualDefaults holds that the limits in the operating guide are those of
+// TestManualDefaults holds that the limits in the reference are those of
 // the program.
 func TestManualDefaults(t *testing.T) {
-	guide, err := os.ReadFile("../../../doc/operating.md")
+	guide, err := os.ReadFile("../../../doc/operating/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
