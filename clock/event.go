@@ -35,6 +35,10 @@ const (
 	// before. Size is the new Drift, per second.
 	EventDrift MonitorEventKind = "drift"
 
+	// EventDriftPassed: it does not any more, by many rounds. Size is Drift as
+	// configured.
+	EventDriftPassed MonitorEventKind = "drift passed"
+
 	// EventJumped: enough references agreed and confirmed that true time is
 	// Size later than expected, and it is believed.
 	EventJumped MonitorEventKind = "jumped"

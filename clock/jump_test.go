@@ -289,6 +289,42 @@ func TestMonitorDrift(t *testing.T) {
 	}
 }
 
+// A virtual machine that stood still for a moment looks like an oscillator that
+// is worse than was said. That is not held against it for ever.
+func TestMonitorDriftPasses(t *testing.T) {
+	w := newWorld(bubble.AddDate(26, 3, 4))
+	servers, refs := three(w)
+	for _, s := range servers {
+		s.far, s.root, s.err = time.Millisecond, time.Millisecond, 0
+	}
+	events := run(t, clock.MonitorConfig{Local: w, References: refs}, func(ctx context.Context, m *clock.Monitor) {
+		time.Sleep(10 * time.Minute)
+		w.mu.Lock()
+		w.skipped += 40 * time.Millisecond
+		w.miscounted -= 40 * time.Millisecond
+		w.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		if d := m.Status().DriftLimit; d <= 100*time.Microsecond {
+			t.Fatalf("drift up to %v is reckoned with; want more, or this is no test", d)
+		}
+		for range 3600 {
+			time.Sleep(time.Second)
+			if got := reason(t, m); got != "" {
+				t.Fatal(got)
+			}
+			if miss, at := w.outside(m); miss > 0 {
+				t.Fatalf("%v is %v outside the interval", at, miss)
+			}
+		}
+		if d := m.Status().DriftLimit; d != 100*time.Microsecond {
+			t.Errorf("drift up to %v is reckoned with an hour later; want 100 µs", d)
+		}
+	})
+	if n, m := len(of(events, clock.EventDrift)), len(of(events, clock.EventDriftPassed)); n != 1 || m != 1 {
+		t.Errorf("%d events of drift and %d of its end; want one each", n, m)
+	}
+}
+
 // A suspension that is badly counted widens the bound at once, and a round
 // mends it.
 func TestMonitorSuspended(t *testing.T) {

@@ -48,7 +48,8 @@ type MonitorConfig struct {
 	// Drift is the largest rate at which the elapsed clock of this machine may
 	// run wrong, in each second of it; at most a millisecond. Every bound rests
 	// on it. Zero: what Local's own method Drift says, or 100 µs (100 ppm). If
-	// it is found to run wrong by more, that counts.
+	// it is found to run wrong by more, that counts until many rounds have shown
+	// that it does not.
 	Drift time.Duration
 
 	// Observe is told what happens, one event at a time, from the goroutine of

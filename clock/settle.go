@@ -10,6 +10,10 @@ import (
 // time is believed that this machine's oscillator cannot have come to.
 const confirm = 3
 
+// calmRounds is how many rounds must show that the drift is as configured, for
+// one that was found to be greater to be forgotten: half an hour's, by default.
+const calmRounds = 32
+
 // A ballot is the answers that count, and what they say together.
 type ballot struct {
 	at    time.Duration
@@ -161,7 +165,27 @@ func (m *Monitor) believe(b *ballot) []MonitorEvent {
 		return []MonitorEvent{{Kind: EventJumped, Size: m.jump}}
 	}
 	m.doubt, m.pending = "", nil
-	return nil
+	return m.calm(b)
+}
+
+// calm goes back to the drift of the configuration once many rounds have shown
+// that it is not exceeded. What looked like a fast oscillator was something
+// else, such as a virtual machine that stood still for a moment.
+func (m *Monitor) calm(b *ballot) []MonitorEvent {
+	usual, found := rateOf(m.cfg.Drift), m.rate
+	mean, ok := m.history.estimate()
+	if found <= usual || len(m.history) < calmRounds || !ok || mean.most() > usual {
+		return nil
+	}
+	m.rate = usual
+	again := m.ballot(b.at)
+	if again.agree < again.need { // at that drift, answers do not fit that did
+		m.rate = found
+		return nil
+	}
+	*b = again
+	m.history = history{b.consensus()} // older ones were compared at the other rate
+	return []MonitorEvent{{Kind: EventDriftPassed, Size: m.cfg.Drift}}
 }
 
 // confirmed counts the rounds since a jump.

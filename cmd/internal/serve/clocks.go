@@ -216,6 +216,9 @@ func (p *Process) observeClock(e clock.MonitorEvent) {
 	case clock.EventDrift:
 		p.log.LogAttrs(ctx, slog.LevelWarn, "clock drifts more than was assumed", slog.Float64("ppm", e.Size.Seconds()*1e6))
 		rec.Event, rec.Detail = audit.ClockDrift, "by "+e.Size.String()+" in a second"
+	case clock.EventDriftPassed:
+		p.log.LogAttrs(ctx, slog.LevelInfo, "clock drifts no more than was assumed", slog.Float64("ppm", e.Size.Seconds()*1e6))
+		rec.Event, rec.Detail = audit.ClockDrift, "no more than "+e.Size.String()+" in a second again"
 	case clock.EventJumped:
 		p.log.LogAttrs(ctx, slog.LevelWarn, "time servers agree on another time, which is believed", size)
 		rec.Event, rec.Detail = audit.ClockStepped, "the time servers' by "+e.Size.String()
