@@ -73,6 +73,7 @@ func TestChart(t *testing.T) {
 			}
 		}
 	})
+	t.Run("its test", func(t *testing.T) { chartTest(t) })
 	policy := "server.config.tsa.policy=1.3.6.1.4.1.99999.1"
 	for _, row := range []struct{ name, set, want string }{
 		{"no policy", "server.replicaCount=3", "server.config.tsa.policy is required"},
@@ -81,6 +82,14 @@ func TestChart(t *testing.T) {
 		{"no policy at all", "server.config.tsa.policy=mine", "policy"},
 		{"root", "server.securityContext.runAsNonRoot=false", "runAsNonRoot"},
 		{"metrics for all", "networkPolicy.metricsFrom=[]", "metricsFrom"},
+		{"no way to a key", "server.config.tsa.key=hashivault://tsa", "no instance reaches hashivault://tsa"},
+		{"no way to a standby", `server.config.tsa.standby[0].key=awskms:///alias/tsa`, "no instance reaches awskms:///alias/tsa"},
+		{"no way to the time", "server.config.tsa.clock.servers[0]=nts://time.example", "no instance reaches nts://time.example"},
+		{"no way to who stamps", "audit.stamp[0]=https://tsa.example", "no instance reaches https://tsa.example"},
+		{"no way for traces", "server.config.traces.endpoint=https://traces.example", "no instance reaches https://traces.example"},
+		{"administration elsewhere", "server.config.admin=127.0.0.1:9000", "metrics.port"},
+		{"drained longer than allowed", "server.config.limits.drain-delay=60s", "server.drainSeconds"},
+		{"files of no secret", "server.secret=", "server.secret is empty"},
 		{"too little grace", "server.terminationGracePeriodSeconds=25", "terminationGracePeriodSeconds must be above 25"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -95,5 +104,29 @@ func TestChart(t *testing.T) {
 				t.Errorf("want %q in a refusal, got: %v", row.want, r)
 			}
 		})
+	}
+}
+
+// chartTest runs what "helm test" would, against an authority of the same address.
+func chartTest(t *testing.T) {
+	var pod object
+	for _, o := range objects(t, template(t, "--values", chart+"/ci/full-values.yaml").stdout) {
+		if o.text("kind") == "Pod" {
+			pod = o
+		}
+	}
+	if len(pod.list("spec", "imagePullSecrets")) != 1 {
+		t.Error("it may not have its image")
+	}
+	c := pod.list("spec", "containers")[0]
+	argv := []string{ours(c.at("command").([]any)[0].(string))}
+	public, _ := authority(t)
+	out := filepath.Join(t.TempDir(), "out")
+	for _, arg := range c.at("args").([]any) {
+		argv = append(argv, strings.NewReplacer("https://stamps:443", public, "/out/", out).Replace(arg.(string)))
+	}
+	accept(t, argv...)
+	if len(read(t, out+"response.tsr")) == 0 {
+		t.Error("no timestamp was written")
 	}
 }

@@ -123,11 +123,11 @@ func coherent(all []object) (problems []string) {
 			wrong("%s has the port %v, which the container has not", name, p)
 		}
 	}
-	for _, probe := range []string{"startupProbe", "livenessProbe", "readinessProbe"} {
-		port(probe, c.at(probe, "httpGet", "port"))
-	}
-	if c.at("readinessProbe", "httpGet", "path") != "/readyz" || c.at("livenessProbe", "httpGet", "path") != "/healthz" {
-		wrong("the probes ask for something else")
+	for probe, path := range map[string]string{"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"} {
+		// Where clients need a certificate, and where they crowd, the kubelet would not be answered.
+		if get := c.object(probe, "httpGet"); get.text("path") != path || get.text("port") != "metrics" || get.at("scheme") != nil {
+			wrong("%s asks %v, not the administration for %s", probe, get, path)
+		}
 	}
 	selects("its own selector", workload.object("spec", "selector", "matchLabels"))
 	for _, s := range pod.list("topologySpreadConstraints") {
@@ -285,6 +285,8 @@ func TestManifests(t *testing.T) {
 		{"service", "serviceName: fencepost-instances", "serviceName: instances", "no service instances"},
 		{"volume", "mountPath: /var/lib/fencepost\n          name: data", "mountPath: /var/lib/fencepost\n          name: date", "no volume date"},
 		{"root", "runAsNonRoot: true", "runAsNonRoot: false", "not restricted"},
+		{"probe of clients' port", "path: /healthz\n            port: metrics\n          periodSeconds: 10", "path: /healthz\n            port: http\n          periodSeconds: 10", "livenessProbe asks"},
+		{"liveness by the clock", "path: /healthz\n            port: metrics\n          periodSeconds: 10", "path: /readyz\n            port: metrics\n          periodSeconds: 10", "livenessProbe asks"},
 		{"capability", "            - ALL", "            - NET_RAW", "not restricted"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

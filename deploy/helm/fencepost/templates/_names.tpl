@@ -74,6 +74,20 @@ labels:
 {{- mergeOverwrite $own (deepCopy $server.config) | toYaml -}}
 {{- end -}}
 
+{{/* What of the configuration needs a way out of the pod; empty if nothing does. */}}
+{{- define "fencepost.outward" -}}
+{{- if not .Values.server.dev -}}
+{{- $config := include "fencepost.config" . | fromYaml -}}
+{{- $tsa := $config.tsa -}}
+{{- $keys := list $tsa.key -}}
+{{- range $tsa.standby }}{{ $keys = append $keys .key }}{{ end -}}
+{{- range $keys }}{{ if regexMatch "^(awskms|gcpkms|azurekms|hashivault|openbao|tink):" (toString .) }}{{ . }} {{ end }}{{ end -}}
+{{- range dig "clock" "servers" list $tsa }}{{ . }} {{ end -}}
+{{- range dig "audit" "stamp" list $config }}{{ if hasPrefix "http" . }}{{ . }} {{ end }}{{ end -}}
+{{- dig "traces" "endpoint" "" $config -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The pod, the same in a StatefulSet and a Deployment. */}}
 {{- define "fencepost.pod" -}}
 {{- $server := .Values.server -}}
@@ -138,19 +152,21 @@ spec:
       containerPort: {{ $server.args.port }}
     - name: metrics
       containerPort: {{ .Values.metrics.port }}
+    # They ask the administration: it speaks no TLS, and so wants no certificate of the kubelet (tls.client-ca), and
+    # a flood of clients does not keep it from answering.
     # A start proves each key, which may be far away.
     startupProbe:
-      httpGet: {path: /healthz, port: http, scheme: {{ include "fencepost.scheme" . | upper }}}
+      httpGet: {path: /healthz, port: metrics}
       periodSeconds: 2
       failureThreshold: 60
     # A restart repairs neither a clock nor a certificate: liveness is that the process answers.
     livenessProbe:
-      httpGet: {path: /healthz, port: http, scheme: {{ include "fencepost.scheme" . | upper }}}
+      httpGet: {path: /healthz, port: metrics}
       periodSeconds: 10
       timeoutSeconds: 5
       failureThreshold: 6
     readinessProbe:
-      httpGet: {path: /readyz, port: http, scheme: {{ include "fencepost.scheme" . | upper }}}
+      httpGet: {path: /readyz, port: metrics}
       periodSeconds: 5
       timeoutSeconds: 3
       failureThreshold: 2
