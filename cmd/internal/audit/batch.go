@@ -41,6 +41,8 @@ func (l *Log) join(ctx context.Context, body []byte, rec Record) (*batch, error)
 			return nil, ErrClosed
 		case l.state.Err != nil && time.Now().Before(l.retry):
 			return nil, l.state.Err
+		case l.hung() != nil:
+			return nil, l.hung()
 		case l.batch == nil:
 			l.batch = &batch{bodies: l.spare[:0], taken: make(chan struct{}), done: make(chan struct{})}
 			l.spare = nil
@@ -104,12 +106,14 @@ func (l *Log) write() {
 		}
 		l.batch = nil
 		l.state.Waiting = b.len()
+		l.began = time.Now()
 		close(b.taken)
 		l.mu.Unlock()
 
 		done := l.w.commit(b)
 		b.err = done.Err
 		l.mu.Lock()
+		l.began = time.Time{}
 		l.finish(b, done)
 		l.mu.Unlock()
 		close(b.done)

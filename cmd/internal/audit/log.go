@@ -33,6 +33,10 @@ const (
 	// maxGroup is how many bytes wait to be written together. A disk takes so
 	// much in a few milliseconds. Who comes later waits for the next group.
 	maxGroup = 1 << 20
+	// hungAfter is how long a disk may take. One that is alive takes milliseconds,
+	// and under heavy load a second; a network's that has lost its server does not
+	// answer, and does not fail either.
+	hungAfter = 5 * time.Second
 	// repairEvery is how often a failed disk is tried again.
 	repairEvery = time.Second
 )
@@ -136,8 +140,9 @@ type Log struct {
 	stampDue chan struct{}
 
 	mu      sync.Mutex
-	batch   *batch // that gathers, nil if nobody waits
-	writing bool   // a goroutine owns w
+	batch   *batch    // that gathers, nil if nobody waits
+	writing bool      // a goroutine owns w
+	began   time.Time // when it began with the current group, zero for none
 	idle    *sync.Cond
 	closed  bool
 	state   State
@@ -248,11 +253,24 @@ func (l *Log) append(ctx context.Context, rec Record) error {
 	return b.wait(ctx)
 }
 
+// hung says that the disk does not answer, under l.mu.
+func (l *Log) hung() error {
+	if l.began.IsZero() || time.Since(l.began) < hungAfter {
+		return nil
+	}
+	return &diskError{
+		text: "writing " + l.state.Segment, err: errHung,
+		advice: "look into the kernel's log: the disk that holds " + l.cfg.Dir + " hangs; if it is a network's, is its server there?",
+	}
+}
+
+var errHung = fmt.Errorf("the disk has not answered for more than %v", hungAfter)
+
 // Ready says why nothing can be recorded, nil if it can. It tries to mend what
 // is broken, so that a server to which nobody sends requests any more recovers.
 func (l *Log) Ready(ctx context.Context) error {
 	l.mu.Lock()
-	if l.state.Err == nil && !l.closed {
+	if l.state.Err == nil && !l.closed && l.hung() == nil {
 		l.mu.Unlock()
 		return nil
 	}
@@ -270,11 +288,15 @@ func (l *Log) State() State {
 	defer l.mu.Unlock()
 	s := l.state
 	s.Waiting += l.batch.len()
+	if s.Err == nil {
+		s.Err = l.hung()
+	}
 	return s
 }
 
 // Close waits for what is being written and gives the folder back. The file is
-// continued by the next Open.
+// continued by the next Open. From a disk that does not answer Close returns
+// with an error, and the folder stays locked until the process ends.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -283,7 +305,13 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	for l.writing {
+		if err := l.hung(); err != nil {
+			l.mu.Unlock()
+			return err
+		}
+		wake := time.AfterFunc(hungAfter, l.idle.Broadcast)
 		l.idle.Wait()
+		wake.Stop()
 	}
 	l.mu.Unlock()
 	err := l.w.close()

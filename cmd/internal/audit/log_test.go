@@ -189,6 +189,64 @@ func TestHungDisk(t *testing.T) {
 	})
 }
 
+// TestHungDiskIsSaid holds that a disk which neither answers nor fails is told
+// of, that nobody begins to wait for it, and that a process can end.
+func TestHungDiskIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &hungDisk{simDisk: newSimDisk(rand.New(rand.NewPCG(1, 1)))}
+		l, err := open(Config{Dir: "simulated"}, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hang := make(chan struct{})
+		d.wait = hang
+		first := make(chan error, 1)
+		go func() { first <- l.Append(t.Context(), tokenNumber(1)) }()
+		time.Sleep(hungAfter - time.Millisecond)
+		if err := errors.Join(l.Ready(t.Context()), l.State().Err); err != nil {
+			t.Errorf("before %v: %v", hungAfter, err)
+		}
+		time.Sleep(time.Millisecond)
+		before := time.Now()
+		for name, err := range map[string]error{
+			"Ready": l.Ready(t.Context()), "State": l.State().Err, "Append": l.Append(t.Context(), tokenNumber(2)),
+		} {
+			if !errors.Is(err, ErrUnavailable) || !errors.Is(err, errHung) {
+				t.Errorf("%s: %v, want ErrUnavailable", name, err)
+			}
+		}
+		if took := time.Since(before); took > 0 {
+			t.Errorf("asking took %v", took)
+		}
+		close(hang)
+		d.mu.Lock()
+		d.wait = nil
+		d.mu.Unlock()
+		if err := <-first; err != nil {
+			t.Errorf("who waited: %v", err)
+		}
+		synctest.Wait()
+		if err := errors.Join(l.Ready(t.Context()), l.State().Err); err != nil {
+			t.Errorf("when it answers again: %v", err)
+		}
+
+		hang = make(chan struct{})
+		d.mu.Lock()
+		d.wait = hang
+		d.mu.Unlock()
+		go func() { first <- l.Append(t.Context(), tokenNumber(3)) }()
+		synctest.Wait()
+		before = time.Now()
+		if err := l.Close(); !errors.Is(err, errHung) || time.Since(before) != hungAfter {
+			t.Errorf("Close: %v after %v, want that the disk hangs", err, time.Since(before))
+		}
+		close(hang)
+		if err := <-first; err != nil {
+			t.Errorf("who waited: %v", err)
+		}
+	})
+}
+
 // TestAppendAllocations holds that a record costs little beside the disk.
 func TestAppendAllocations(t *testing.T) {
 	l := mustOpen(t, Config{Dir: t.TempDir()})

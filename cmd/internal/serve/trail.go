@@ -173,6 +173,10 @@ func (p *Process) note(rec audit.Record) {
 	}
 }
 
+// recordTimeout bounds how long a token waits for its record, as long as one
+// waits for a key by default: a disk that hangs does not fail.
+const recordTimeout = 10 * time.Second
+
 // Record returns what records the tokens of a key before they are released,
 // nil if there is no record of issue.
 func (p *Process) Record(name string, certificate *x509.Certificate) func(context.Context, tsp.Outcome) error {
@@ -200,6 +204,8 @@ func (p *Process) Record(name string, certificate *x509.Certificate) func(contex
 		if a, ok := askerFrom(ctx); ok {
 			rec.Client, rec.Request = a.who(), a.request
 		}
+		ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+		defer cancel()
 		return t.log.Append(ctx, rec)
 	}
 }
