@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/access"
@@ -12,7 +13,8 @@ import (
 // it.
 type asker struct {
 	access.Client
-	request string // identifier of the request
+	request string        // identifier of the request
+	refused access.Reason // "": not
 }
 
 type askerKey struct{}
@@ -34,17 +36,32 @@ func (a asker) who() string {
 	return ""
 }
 
-// admit asks whether a request may be made. It returns the request, which then
-// knows who made it, or nil if it was refused and answered.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request) *http.Request {
-	client, refusal := s.access.Load().Admit(r)
-	if refusal == nil {
-		return r.WithContext(context.WithValue(r.Context(), askerKey{}, asker{client, s.requestID(r)}))
+// logged is what the log says of who asked. How the address was found is only
+// worth a word where a proxy did not say it: all that come through it are then
+// one client.
+func (a asker) logged() []slog.Attr {
+	attrs := []slog.Attr{slog.String("client", a.who())}
+	if a.Via != access.ViaSocket && a.Via != access.ViaProxy {
+		attrs = append(attrs, slog.String("via", a.Via.String()))
 	}
-	s.metrics.ClientRefused(string(refusal.Reason))
-	refusal.SetHeader(w.Header())
-	s.refuse(w, r, refusal.Status, refusal.Text)
-	return nil
+	if a.refused != "" {
+		attrs = append(attrs, slog.String("refused", string(a.refused)))
+	}
+	return attrs
+}
+
+// admit asks whether a request may be made. It returns the request, which then
+// knows who made it, and whether it may: if not, it was answered.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) (known *http.Request, ok bool) {
+	client, refusal := s.access.Load().Admit(r)
+	who := asker{Client: client, request: s.requestID(r)}
+	if refusal != nil {
+		who.refused = refusal.Reason
+		s.metrics.ClientRefused(string(refusal.Reason))
+		refusal.SetHeader(w.Header())
+		s.refuse(w, r, refusal.Status, refusal.Text)
+	}
+	return r.WithContext(context.WithValue(r.Context(), askerKey{}, who)), refusal == nil
 }
 
 // adopt makes what a configuration says about clients, policies and the clock

@@ -130,9 +130,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if kind == metrics.RouteTimestamp && r.Method != http.MethodOptions {
 		if s.asks.Load() {
 			a.start = time.Now()
-			known := s.admit(a, r)
-			if known == nil {
-				s.done(a, r, kind)
+			known, ok := s.admit(a, r)
+			if !ok {
+				s.done(a, known, kind)
 				return
 			}
 			r = known

@@ -55,7 +55,7 @@ func (s *Server) observe(r *http.Request, x tsphttp.Exchange) {
 		slog.Int("reply_bytes", x.ReplySize),
 	)
 	if a, ok := askerFrom(r.Context()); ok {
-		rec.AddAttrs(slog.String("client", a.who()))
+		rec.AddAttrs(a.logged()...)
 	}
 	if id := tracing.TraceID(r.Context()); id != "" {
 		rec.AddAttrs(slog.String("trace", id))
@@ -178,7 +178,10 @@ func (s *Server) done(a *answer, r *http.Request, kind metrics.Route) {
 	case metrics.RoutePing, metrics.RouteHealth, metrics.RouteReady:
 		level = slog.LevelDebug // several a second, forever
 	}
-	s.log.LogAttrs(r.Context(), level, "request",
+	if !s.log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
 		slog.String("id", s.requestID(r)),
 		slog.String("remote", r.RemoteAddr),
 		slog.String("method", clip(r.Method)),
@@ -186,7 +189,11 @@ func (s *Server) done(a *answer, r *http.Request, kind metrics.Route) {
 		slog.Int("code", status),
 		slog.Int64("duration_us", took.Microseconds()),
 		slog.Int("reply_bytes", a.size),
-	)
+	}
+	if who, ok := askerFrom(r.Context()); ok {
+		attrs = append(attrs, who.logged()...)
+	}
+	s.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 // logPanic logs a fault of this program.
