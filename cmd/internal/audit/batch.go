@@ -159,6 +159,9 @@ func (l *Log) publish(err error) {
 	}
 	l.state.Segments = len(l.past) + 1
 	l.state.Unstamped = 0
+	if l.cfg.Stamp == nil {
+		return // none waits for a timestamp
+	}
 	for i := len(l.past) - 1; i >= 0 && l.past[i].end.n > l.state.Stamped; i-- {
 		l.state.Unstamped++
 	}

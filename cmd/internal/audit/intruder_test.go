@@ -271,3 +271,80 @@ func (lib *library) anew(t testing.TB, last string) *library {
 	other.forge(t, r)
 	return other
 }
+
+// TestVerifySealSpan holds that a seal cannot keep Find from reading a file.
+func TestVerifySealSpan(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		alter func(s *Seal)
+		want  []ProblemKind
+	}{
+		{"as it is", func(*Seal) {}, nil},
+		{"later", func(s *Seal) { s.Earliest = s.Latest }, []ProblemKind{BadEnd}},
+		{"earlier", func(s *Seal) { s.Latest = s.Earliest }, []ProblemKind{BadEnd}},
+		{"longer, which hides nothing", func(s *Seal) { s.Latest = s.Latest.Add(time.Hour) }, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			lib := newLibrary(t)
+			name, i := lib.find(KindSeal, 0)
+			seal := lib.parse(t, lib.lines[name][i]).Record.(*Seal)
+			row.alter(seal)
+			lib.names = lib.names[:1]
+			lib.lines[name] = lib.lines[name][:i]
+			lib.forge(t, seal)
+			r, err := verify(t.Context(), lib.folder(), VerifyOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []ProblemKind
+			for _, p := range r.Problems {
+				got = append(got, p.Kind)
+			}
+			if !slices.Equal(got, row.want) {
+				t.Errorf("problems %v, want %v", r.Problems, row.want)
+			}
+		})
+	}
+}
+
+// TestVerifyAside holds that what was put aside is compared with the record of
+// it: an end that somebody damaged, to have it taken for torn, is in there.
+func TestVerifyAside(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		tamper func(d *simDisk, aside string)
+		want   ProblemKind // "": nothing is wrong
+		note   string
+	}{
+		{"left as it is", func(*simDisk, string) {}, "", ""},
+		{"altered", func(d *simDisk, aside string) { d.names[aside].mem[0] ^= 1 }, BadAside, ""},
+		{"longer", func(d *simDisk, aside string) { d.names[aside].mem = append(d.names[aside].mem, 'x') }, BadAside, ""},
+		{"empty", func(d *simDisk, aside string) { d.names[aside].mem = nil }, BadAside, ""},
+		{"gone", func(d *simDisk, aside string) { delete(d.names, aside) }, "", "is gone"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			lib := newLibrary(t)
+			last := lib.names[len(lib.names)-1]
+			lib.tails[last] = `{"n":9`
+			d := lib.folder()
+			cfg := Config{Dir: "simulated"}
+			l, err := open(cfg, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			row.tamper(d, last+".1"+asideSuffix)
+			r, err := verify(t.Context(), d, VerifyOptions{})
+			if err != nil || len(r.Notes) != 1 || !strings.Contains(r.Notes[0].Detail, row.note) {
+				t.Fatalf("notes %v, %v; want one with %q", r.Notes, err, row.note)
+			}
+			if row.want == "" {
+				checkReport(t, r, err)
+			} else if r.ProblemCount != 1 || r.Problems[0].Kind != row.want {
+				t.Errorf("problems %v, want %s", r.Problems, row.want)
+			}
+		})
+	}
+}

@@ -183,7 +183,7 @@ type State struct {
 	LastSync    time.Duration // how long the last group took
 	Stamped     uint64        // the number of the last record under a timestamp
 	StampErr    error         // why the last timestamp was not made, nil if it was
-	Unstamped   int           // full files that no timestamp covers yet
+	Unstamped   int           // full files that wait for a timestamp
 	Segments    int           // how many files there are
 	RetainErr   error         // why files that reached their age are still there, nil if none are
 	LastRemoved string        // the last file that reached its age since Open

@@ -80,6 +80,7 @@ const (
 	BadHeader    ProblemKind = "bad-header"    // a file does not begin as it should
 	BadJoin      ProblemKind = "bad-join"      // a file does not follow the one before
 	BadEnd       ProblemKind = "bad-end"       // a file ends without a seal, or not with it
+	BadAside     ProblemKind = "bad-aside"     // what a crash left was put aside, and is something else now
 	BadStamp     ProblemKind = "bad-stamp"     // a timestamp is not over that record, or is no good
 	MissingFile  ProblemKind = "missing-file"  // and nothing says that it was removed
 	MissingHash  ProblemKind = "missing-hash"  // one of VerifyOptions.Contains

@@ -305,7 +305,7 @@ func (w *writer) asides(names []string, last segment, found *finding) ([]*Recove
 		if !ok || !known || number < last.number || !strings.HasSuffix(name, asideSuffix) || slices.Contains(found.aside, name) {
 			continue
 		}
-		n, digest, err := w.hashFile(name)
+		n, digest, err := hashFile(w.disk, name, math.MaxInt64)
 		if err != nil {
 			return nil, err
 		}
@@ -317,15 +317,17 @@ func (w *writer) asides(names []string, last segment, found *finding) ([]*Recove
 	return notes, nil
 }
 
-func (w *writer) hashFile(name string) (n int64, sum [sha256.Size]byte, err error) {
-	r, err := w.disk.Read(name)
+// hashFile returns the length of a file and the SHA-256 of what is in it, if it
+// is no longer than that.
+func hashFile(d folder, name string, most int64) (n int64, sum [sha256.Size]byte, err error) {
+	r, err := d.Read(name)
 	if err != nil {
 		return 0, sum, err
 	}
 	defer r.Close()
 	size, err := r.Size()
-	if err != nil {
-		return 0, sum, err
+	if err != nil || size > most {
+		return size, sum, err
 	}
 	digest := sha256.New()
 	n, err = io.Copy(digest, io.NewSectionReader(r, 0, size))
@@ -354,7 +356,10 @@ func (w *writer) putAside(s segment, f file, found *finding) (*Recovered, error)
 	if err := empty.Close(); err != nil {
 		return nil, err
 	}
-	n, digest, err := w.hashFile(s.name)
+	if err := f.Sync(); err != nil {
+		return nil, err
+	}
+	n, digest, err := hashFile(w.disk, s.name, math.MaxInt64)
 	if err != nil {
 		return nil, err
 	}

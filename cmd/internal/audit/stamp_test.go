@@ -127,6 +127,19 @@ func TestStampAgain(t *testing.T) {
 	})
 }
 
+// Where nobody is to stamp it, nothing waits: who watches the number would be called for ever.
+func TestStampOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := running(t, Config{SegmentSize: 4000}, newSimDisk(rand.New(rand.NewPCG(1, 1))))
+		for i := range 20 {
+			mustAppend(t, l, tokenNumber(i))
+		}
+		if s := l.State(); s.Segments < 3 || s.Unstamped != 0 {
+			t.Errorf("%d of %d files wait for a timestamp, want none of several", s.Unstamped, s.Segments)
+		}
+	})
+}
+
 func TestStampTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, size := range []int{0, MaxStamp, MaxStamp + 1} {

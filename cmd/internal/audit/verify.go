@@ -72,8 +72,18 @@ type verifier struct {
 // fileState is about the current file.
 type fileState struct {
 	segment
-	lines  uint64 // that are records
-	sealed bool
+	lines            uint64 // that are records
+	sealed           bool
+	earliest, latest time.Time // of a record or a token
+}
+
+func (f *fileState) span(t time.Time) {
+	if f.earliest.IsZero() || t.Before(f.earliest) {
+		f.earliest = t
+	}
+	if t.After(f.latest) {
+		f.latest = t
+	}
 }
 
 // A gap is files that are missing.
@@ -235,6 +245,7 @@ func (v *verifier) line(ctx context.Context, l *line) error {
 		return nil
 	}
 	v.file.lines++
+	v.file.span(l.Time)
 	v.chain(l)
 	if v.Records == 0 {
 		v.FirstSeq, v.FirstTime = l.Seq, l.Time
@@ -307,9 +318,13 @@ func (v *verifier) header(l *line, h *Segment) {
 
 // record verifies what a record says.
 func (v *verifier) record(ctx context.Context, l *line) error {
+	if v.UnstampedSince.IsZero() && l.Kind != KindStamp {
+		v.UnstampedSince = l.Time
+	}
 	switch r := l.Record.(type) {
 	case *Token:
 		v.Tokens++
+		v.file.span(r.GenTime)
 		v.remembered(l.Seq).digest = maphash.Bytes(v.seed, r.Digest)
 		v.serial(l, r.Serial)
 	case *Seal:
@@ -317,17 +332,18 @@ func (v *verifier) record(ctx context.Context, l *line) error {
 		if r.Count != v.file.lines {
 			v.problem(l, BadEnd, "the seal counts %d records, there are %d", r.Count, v.file.lines)
 		}
+		if r.Earliest.After(v.file.earliest) || r.Latest.Before(v.file.latest) {
+			// Who looks for a time would not read the file.
+			v.problem(l, BadEnd, "the seal says %v to %v, and there are times from %v to %v", r.Earliest, r.Latest, v.file.earliest, v.file.latest)
+		}
 	case *Recovered:
-		v.note(l, WasRecovered, "%s, %s: %d bytes after record %d. %s", r.Name, r.Reason, r.Bytes, r.Seq, r.Detail)
+		return v.recovered(l, r)
 	case *Removed:
 		v.removed(l, r)
 	case *Stamp:
 		v.Stamps++
 		v.remembered(l.Seq).stamp = true
 		return v.stamp(ctx, l, r)
-	}
-	if v.UnstampedSince.IsZero() {
-		v.UnstampedSince = l.Time
 	}
 	return nil
 }

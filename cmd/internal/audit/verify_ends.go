@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io/fs"
+	"math"
 	"slices"
 	"time"
 )
@@ -23,6 +25,30 @@ func (v *verifier) removed(l *line, r *Removed) {
 			g.head = link{r.Last, r.Head}
 		}
 	}
+}
+
+// recovered notes that something was mended, and verifies that what was put
+// aside then is still what it was.
+func (v *verifier) recovered(l *line, r *Recovered) error {
+	detail := fmt.Sprintf("%s, %s: %d bytes after record %d", r.Name, r.Reason, r.Bytes, r.Seq)
+	if r.Detail != "" {
+		detail += ". " + r.Detail
+	}
+	if r.Aside == "" {
+		v.note(l, WasRecovered, "%s", detail)
+		return nil
+	}
+	n, sum, err := hashFile(v.visit.folder, r.Aside, int64(min(r.Bytes, math.MaxInt64)))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		detail += ". " + r.Aside + ", where they were put, is gone"
+	case errors.Is(err, errNoFile) || err == nil && (uint64(n) != r.Bytes || sum != r.SHA256):
+		v.problem(l, BadAside, "%s is not what was put aside there", r.Aside)
+	case err != nil:
+		return fmt.Errorf("audit: %w", err)
+	}
+	v.note(l, WasRecovered, "%s", detail)
+	return nil
 }
 
 // finish judges what only the end of the log could tell.

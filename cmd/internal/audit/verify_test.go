@@ -128,7 +128,7 @@ func (lib *library) folder() *simDisk {
 		if text != "" {
 			text += "\n"
 		}
-		d.names[name] = &simInode{mem: []byte(text + lib.tails[name])}
+		d.names[name] = &simInode{mem: []byte(text + lib.tails[name]), dirty: map[int]bool{}}
 	}
 	return d
 }

@@ -32,6 +32,7 @@ var meanings = map[audit.ProblemKind]string{
 	audit.BadHeader:    "the file was renamed or replaced, or does not belong there",
 	audit.BadJoin:      "the end of the file before was altered or cut off, or one of the two is of another record",
 	audit.BadEnd:       "the end of the file was cut off, or something was added behind it",
+	audit.BadAside:     "somebody altered what may show whether it was the crash that tore the end, or somebody",
 	audit.BadStamp:     "records below it were altered and their hashes computed anew, or the timestamp is not by whom you trust",
 	audit.MissingFile:  "somebody removed it, or the copy is not complete",
 	audit.MissingHash:  "the end of the record was cut off, or it was made anew, since that head was noted",

@@ -288,7 +288,7 @@ func TestVerifyRemoved(t *testing.T) {
 // TestMeanings: every kind of finding has one.
 func TestMeanings(t *testing.T) {
 	for _, k := range []audit.ProblemKind{
-		audit.BadLine, audit.BadHash, audit.BadNumber, audit.BadHeader, audit.BadJoin, audit.BadEnd, audit.BadStamp,
+		audit.BadLine, audit.BadHash, audit.BadNumber, audit.BadHeader, audit.BadJoin, audit.BadEnd, audit.BadStamp, audit.BadAside,
 		audit.MissingFile, audit.MissingHash, audit.TornEnd, audit.SerialTwice,
 		audit.WasRecovered, audit.WasRemoved, audit.TimeBackward, audit.StampEarlier, KindNotStamped,
 	} {
