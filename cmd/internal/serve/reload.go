@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -117,8 +118,13 @@ func (s *Server) reloadOnce(ctx context.Context, identities []*tlsIdentity) (nex
 	if err := s.process.worse(ctx, &next); err != nil {
 		return next, at, err
 	}
+	wanted := concurrent(&next) // before its keys are those of s
 	if at, err = s.cfg.TSA.Adopt(ctx, next.TSA); err != nil {
 		return next, at, err
+	}
+	if next.MaxConcurrent == s.cfg.MaxConcurrent && wanted != s.concurrent {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "warning", slog.String("detail",
+			"tsa.key: how many requests are let through at once goes by where the key is, and stays as it was for the one before until the next start"))
 	}
 	s.adopt(&next)
 	for i, l := range next.Listeners {

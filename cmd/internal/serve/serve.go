@@ -132,20 +132,21 @@ const defaultShutdownTimeout = 15 * time.Second
 
 // A Server answers requests; see [New].
 type Server struct {
-	cfg       Config
-	log       *slog.Logger
-	metrics   *metrics.Metrics
-	stamp     *tsphttp.Handler
-	idHeader  string
-	stopping  atomic.Bool
-	documents documents
-	chains    atomic.Pointer[chainDocuments]
-	policies  atomic.Pointer[policyNames]
-	access    atomic.Pointer[access.Control]
-	process   *Process
-	tracer    *tracing.Tracer // nil: nothing is traced
-	asks      atomic.Bool     // access is asked
-	listeners openListeners
+	cfg        Config
+	log        *slog.Logger
+	metrics    *metrics.Metrics
+	stamp      *tsphttp.Handler
+	concurrent int // how many requests that lets through at once
+	idHeader   string
+	stopping   atomic.Bool
+	documents  documents
+	chains     atomic.Pointer[chainDocuments]
+	policies   atomic.Pointer[policyNames]
+	access     atomic.Pointer[access.Control]
+	process    *Process
+	tracer     *tracing.Tracer // nil: nothing is traced
+	asks       atomic.Bool     // access is asked
+	listeners  openListeners
 }
 
 // New checks cfg and makes a server of it, without opening anything.
@@ -196,10 +197,11 @@ func New(cfg Config) (*Server, error) {
 	if s.cfg.Proxy == nil {
 		s.cfg.Proxy = func(a netip.Addr) bool { return s.access.Load().Trusts(a) }
 	}
+	s.concurrent = concurrent(&cfg)
 	s.stamp, err = tsphttp.NewHandler(tsphttp.HandlerConfig{
 		Responder:     cfg.TSA,
 		MaxRequest:    cfg.MaxRequest,
-		MaxConcurrent: concurrent(&cfg),
+		MaxConcurrent: s.concurrent,
 		MaxQueue:      cfg.MaxQueue,
 		StatusCreated: cfg.Created,
 		Refusals:      cfg.Refusals,
