@@ -15,6 +15,10 @@ const (
 
 	// stampTimeout is how long an authority may take.
 	stampTimeout = time.Minute
+	// stampStart is how long after a start what the process before left has to wait
+	// for its timestamp: not for as long as one that never ends may, or a server
+	// that is restarted more often would have none.
+	stampStart = time.Minute
 	// Timestamps that failed are tried again, less and less often.
 	stampRetryMin = 10 * time.Second
 	stampRetryMax = 10 * time.Minute
@@ -31,9 +35,13 @@ type stamping struct{}
 func (l *Log) Run(ctx context.Context) error {
 	var backoff time.Duration
 	wait := l.cfg.StampEvery
-	if l.State().Unstamped > 0 {
-		wait = 0 // what the process before left
+	l.mu.Lock()
+	if l.state.Unstamped > 0 {
+		wait = 0
+	} else if l.news > 0 {
+		wait = min(wait, stampStart)
 	}
+	l.mu.Unlock()
 	stamp, retain := time.NewTimer(wait), time.NewTimer(0)
 	defer stamp.Stop()
 	defer retain.Stop()

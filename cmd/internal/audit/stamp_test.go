@@ -140,6 +140,36 @@ func TestStampOff(t *testing.T) {
 	})
 }
 
+// TestStampOfRestarts holds that a server which never runs for as long as it may
+// take to a timestamp is timestamped all the same.
+func TestStampOfRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newSimDisk(rand.New(rand.NewPCG(1, 1)))
+		for i := range 10 {
+			l, err := open(Config{Dir: "simulated", Stamp: func(_ context.Context, digest []byte) ([]byte, error) {
+				return testStamp(Hash(digest)), nil
+			}}, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { done <- l.Run(ctx) }()
+			mustAppend(t, l, tokenNumber(i))
+			time.Sleep(DefaultStampEvery - time.Minute)
+			cancel()
+			if err := errors.Join(<-done, l.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := verify(t.Context(), d, VerifyOptions{})
+		checkReport(t, r, err)
+		if r.Stamps != 10 || r.StampWait > DefaultStampEvery {
+			t.Errorf("%d timestamps, a record waited for %v; want 10, and at most %v", r.Stamps, r.StampWait, DefaultStampEvery)
+		}
+	})
+}
+
 func TestStampTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, size := range []int{0, MaxStamp, MaxStamp + 1} {
