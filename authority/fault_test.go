@@ -110,7 +110,7 @@ func TestSlowSigner(t *testing.T) {
 	defer cancel()
 	reply, out := a.Respond(ctx, in)
 	checkRefusal(t, reply, out, tsp.SystemFailure, internalFailure)
-	if !errors.Is(out.Rejection, context.DeadlineExceeded) || out.Signing < 5*time.Millisecond {
+	if !errors.Is(out.Rejection, context.DeadlineExceeded) || out.Signing <= 0 {
 		t.Errorf("cause %v after %v", out.Rejection.Err, out.Signing)
 	}
 
