@@ -36,7 +36,7 @@
 //	413  the body is above the limit
 //	415  neither application/timestamp-query nor application/json, or compressed
 //	408  the body did not arrive in time        400  it broke off
-//	503  the queue is full: Retry-After says when to come back
+//	503  the queue is full, or too slow: Retry-After says when to come back
 //	499  the client has gone (only the log sees it)
 //
 // # The JSON form

@@ -105,9 +105,11 @@ type Limits struct {
 	MaxRequest Size `yaml:"max-request"`
 	// MaxHeader is the longest request line and header together. 64KiB.
 	MaxHeader Size `yaml:"max-header"`
-	// Concurrency is how many requests are signed at once. 256.
+	// Concurrency is how many requests are signed at once. 256; with a key outside
+	// this process no more than SignConcurrency and a quarter of it.
 	Concurrency int `yaml:"concurrency"`
-	// Queue is how many more may wait; others are answered 503. 1024.
+	// Queue is how many more may wait, and no more than are answered in a second;
+	// others are answered 503. 1024.
 	Queue int `yaml:"queue"`
 	// Connections is how many may be open on each listener; one more takes the
 	// place of the one that has waited longest without a complete request. 4096.
