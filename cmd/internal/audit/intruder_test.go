@@ -337,8 +337,11 @@ func TestVerifyAside(t *testing.T) {
 			}
 			row.tamper(d, last+".1"+asideSuffix)
 			r, err := verify(t.Context(), d, VerifyOptions{})
-			if err != nil || len(r.Notes) != 1 || !strings.Contains(r.Notes[0].Detail, row.note) {
-				t.Fatalf("notes %v, %v; want one with %q", r.Notes, err, row.note)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if notes := notes(r, WasRecovered); len(notes) != 1 || !strings.Contains(notes[0].Detail, row.note) {
+				t.Errorf("notes %v, want one with %q", notes, row.note)
 			}
 			if row.want == "" {
 				checkReport(t, r, err)
@@ -346,5 +349,38 @@ func TestVerifyAside(t *testing.T) {
 				t.Errorf("problems %v, want %s", r.Problems, row.want)
 			}
 		})
+	}
+}
+
+// notes are those of a kind.
+func notes(r *Report, kind ProblemKind) []Problem {
+	return slices.DeleteFunc(slices.Clone(r.Notes), func(p Problem) bool { return p.Kind != kind })
+}
+
+// TestVerifyTokenTime holds that a token which was put on record long after it
+// says it was issued is noticed.
+func TestVerifyTokenTime(t *testing.T) {
+	d := newSimDisk(rand.New(rand.NewPCG(1, 1)))
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	l, err := open(Config{Dir: "simulated", Now: func() time.Time { return now }}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, late := range []time.Duration{0, time.Second, maxLate, 24 * time.Hour, 25 * time.Hour, 0, -time.Hour} {
+		tok := tokenNumber(i)
+		tok.GenTime = now.Add(-late)
+		mustAppend(t, l, tok)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := verify(t.Context(), d, VerifyOptions{})
+	checkReport(t, r, err)
+	var got []uint64
+	for _, p := range notes(r, TokenTime) {
+		got = append(got, p.Seq)
+	}
+	if want := []uint64{5, 8}; !slices.Equal(got, want) {
+		t.Errorf("noted records %d, want %d", got, want)
 	}
 }

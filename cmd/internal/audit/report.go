@@ -88,6 +88,7 @@ const (
 	SerialTwice  ProblemKind = "serial-twice"  // two tokens have one serial number
 	WasRecovered ProblemKind = "recovered"     // note: something was mended
 	WasRemoved   ProblemKind = "removed"       // note: files reached their age
+	TokenTime    ProblemKind = "token-time"    // note: a token, and those that follow, were not recorded when they say they were issued
 	TimeBackward ProblemKind = "time-backward" // note: the machine's clock was set back
 	StampEarlier ProblemKind = "stamp-earlier" // note: a record says it is later than the timestamp over it
 )

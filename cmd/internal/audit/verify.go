@@ -20,6 +20,9 @@ const (
 	// with. They come soon after the record; for one that does not, the files
 	// are read again.
 	hashWindow = 1 << 16
+	// maxLate is how long after the time in it a token is recorded at most, if the
+	// clock was not set meanwhile: a slow key and a slow disk take seconds.
+	maxLate = time.Minute
 	// maxLookups bounds how often they are, in a log that somebody made to be
 	// slow to verify.
 	maxLookups = 1000
@@ -65,6 +68,7 @@ type verifier struct {
 	wanted  map[Hash]bool // of Contains, not seen yet
 	hashes  []remembered  // of the latest records, by number modulo hashWindow
 	lookups int
+	late    bool // the last token was recorded at another time than it says
 	seed    maphash.Seed
 	serials [2]map[uint64]uint64
 }
@@ -325,6 +329,7 @@ func (v *verifier) record(ctx context.Context, l *line) error {
 	case *Token:
 		v.Tokens++
 		v.file.span(r.GenTime)
+		v.tokenTime(l, r)
 		v.remembered(l.Seq).digest = maphash.Bytes(v.seed, r.Digest)
 		v.serial(l, r.Serial)
 	case *Seal:
@@ -346,6 +351,16 @@ func (v *verifier) record(ctx context.Context, l *line) error {
 		return v.stamp(ctx, l, r)
 	}
 	return nil
+}
+
+// tokenTime notes the first of tokens that were not recorded when they were
+// issued. There can be many in a row, which must not keep other notes out.
+func (v *verifier) tokenTime(l *line, r *Token) {
+	late := l.Time.Sub(r.GenTime).Abs() > maxLate
+	if late && !v.late {
+		v.note(l, TokenTime, "a token says %v, and was recorded at %v", r.GenTime, l.Time)
+	}
+	v.late = late
 }
 
 // serial notices a serial number that was used before. It compares hashes of 64

@@ -40,6 +40,7 @@ var meanings = map[audit.ProblemKind]string{
 	audit.SerialTwice:  "the source of serial numbers is broken, or the record of a token was put in twice",
 	audit.WasRecovered: "the server mended this at a start, or after an error of the disk",
 	audit.WasRemoved:   "it reached the age of audit.retention",
+	audit.TokenTime:    "the token was dated back or ahead, or the clock was set between the two",
 	audit.TimeBackward: "the machine's clock was set back",
 	audit.StampEarlier: "the machine's clock was ahead of the authority's",
 	KindNotStamped:     "whoever can write to the folder can have made all of it anew",

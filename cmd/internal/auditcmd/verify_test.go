@@ -290,7 +290,7 @@ func TestMeanings(t *testing.T) {
 	for _, k := range []audit.ProblemKind{
 		audit.BadLine, audit.BadHash, audit.BadNumber, audit.BadHeader, audit.BadJoin, audit.BadEnd, audit.BadStamp, audit.BadAside,
 		audit.MissingFile, audit.MissingHash, audit.TornEnd, audit.SerialTwice,
-		audit.WasRecovered, audit.WasRemoved, audit.TimeBackward, audit.StampEarlier, KindNotStamped,
+		audit.WasRecovered, audit.WasRemoved, audit.TokenTime, audit.TimeBackward, audit.StampEarlier, KindNotStamped,
 	} {
 		if meanings[k] == "" {
 			t.Errorf("nothing says what %s means", k)
