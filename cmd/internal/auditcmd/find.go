@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -82,12 +83,12 @@ func (o *findOptions) run(ctx context.Context, env *cli.Env, dirs []string) erro
 		if o.unverified {
 			continue
 		}
-		if sources[i].whole, err = whole(ctx, env, dir); err != nil {
+		if err = sources[i].verify(ctx, env); err != nil {
 			return err
 		}
 		broken = broken || !sources[i].whole
 	}
-	shown, err := o.show(ctx, env, q, sources)
+	found, err := o.show(ctx, env, q, sources)
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,12 @@ func (o *findOptions) run(ctx context.Context, env *cli.Env, dirs []string) erro
 	case broken:
 		return cli.Hint(&cli.Error{Code: cli.Unknown, Reason: ReasonNotWhole, Err: errors.New("the record is not whole: what was found in it is no evidence, nor that more was not")},
 			"see what is wrong with audit verify; --unverified looks without asking")
-	case shown == 0:
+	case found == 0:
+		for _, s := range sources {
+			if !s.begins.IsZero() && (q.From.IsZero() || q.From.Before(s.begins)) {
+				env.Warn("%s begins at %s: what was before that was removed, and is not found", s.dir, shown(s.begins))
+			}
+		}
 		if !env.JSON {
 			env.Errorf("nothing was found")
 		}
@@ -111,18 +117,21 @@ func (o *findOptions) run(ctx context.Context, env *cli.Env, dirs []string) erro
 	return nil
 }
 
-// whole says whether a record is, and warns if it is not.
-func whole(ctx context.Context, env *cli.Env, dir string) (bool, error) {
+// verify finds out whether the record is whole, and warns if it is not.
+func (s *source) verify(ctx context.Context, env *cli.Env) error {
 	stamps := stampChecker{at: map[string]int{}}
-	r, err := audit.Verify(ctx, dir, audit.VerifyOptions{MaxProblems: 1, CheckStamp: stamps.check})
+	r, err := audit.Verify(ctx, s.dir, audit.VerifyOptions{MaxProblems: 1, CheckStamp: stamps.check})
 	if err != nil {
-		return false, located(err)
+		return located(err)
 	}
-	if !r.OK() {
+	if s.whole = r.OK(); !s.whole {
 		f := findings(r.Problems)[0]
-		env.Warn("%s is not whole: %s, the first: %s", dir, count(r.ProblemCount, "finding"), f.line())
+		env.Warn("%s is not whole: %s, the first: %s", s.dir, count(r.ProblemCount, "finding"), f.line())
 	}
-	return r.OK(), nil
+	if r.FirstSeq > 1 {
+		s.begins = r.FirstTime
+	}
+	return nil
 }
 
 // show writes what was found and returns how much that was.
@@ -154,7 +163,8 @@ func (o *findOptions) show(ctx context.Context, env *cli.Env, q *query, sources 
 // A source is a folder that is looked into.
 type source struct {
 	dir       string
-	whole     bool // it was verified, and nothing is wrong
+	whole     bool      // it was verified, and nothing is wrong
+	begins    time.Time // zero if it has all from its first record on, or was not verified
 	unchained uint64
 }
 

@@ -283,6 +283,16 @@ func TestVerifyRemoved(t *testing.T) {
 	if r.code != 0 || !strings.Contains(r.stdout, "note: ") || !strings.Contains(r.stdout, "it reached the age of audit.retention") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
+	// That a token is not found says nothing then, but for later ones.
+	for _, row := range []struct {
+		from string
+		want bool
+	}{{"2026-01-01", true}, {"2026-12-01", false}} {
+		r = run(t, "find", "audit", "--serial", "7b", "--from", row.from)
+		if got := strings.Contains(r.stderr, "what was before that was removed"); r.code != 1 || got != row.want {
+			t.Errorf("find from %s: exit %d\n%s%s", row.from, r.code, r.stdout, r.stderr)
+		}
+	}
 }
 
 // TestMeanings: every kind of finding has one.
