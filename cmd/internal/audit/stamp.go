@@ -134,9 +134,9 @@ func (l *Log) retainOne(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("audit: nothing is removed: %w", err)
 	}
-	p, ok := l.oldest(now)
-	if !ok {
-		return false, nil
+	p, ok, err := l.oldest(now)
+	if !ok || err != nil {
+		return false, err
 	}
 	if err := l.remove(ctx, p); err != nil {
 		return false, fmt.Errorf("audit: removing %s: %w", p.name, err)
@@ -145,16 +145,19 @@ func (l *Log) retainOne(ctx context.Context) (bool, error) {
 }
 
 // oldest returns the oldest file, if it is to be removed.
-func (l *Log) oldest(now time.Time) (past, bool) {
+func (l *Log) oldest(now time.Time) (past, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.past) == 0 {
-		return past{}, false
+		return past{}, false, nil
 	}
 	p := l.past[0]
-	known := p.first > 0 && !p.until.IsZero()
+	if p.first == 0 || p.until.IsZero() {
+		// No later one may go before it, and so all are kept, for ever.
+		return p, false, fmt.Errorf("audit: nothing is removed: when %s begins or ends cannot be read; save it, and take it out of the folder while the server is stopped", p.name)
+	}
 	stamped := l.cfg.Stamp == nil || p.end.n <= l.state.Stamped
-	return p, known && stamped && now.Sub(p.until) > l.cfg.Retention
+	return p, stamped && now.Sub(p.until) > l.cfg.Retention, nil
 }
 
 func (l *Log) remove(ctx context.Context, p past) error {

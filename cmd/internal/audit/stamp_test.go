@@ -258,3 +258,18 @@ func TestRetention(t *testing.T) {
 		})
 	}
 }
+
+// TestRetentionStops holds that a file whose age nobody can tell is not passed
+// over, and that this is said.
+func TestRetentionStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lib := newLibrary(t)
+		lib.lines[lib.names[0]][0] = "x"
+		d := lib.folder()
+		l := running(t, Config{Retention: time.Hour, Now: func() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }}, d)
+		synctest.Wait()
+		if s := l.State(); s.RetainErr == nil || s.Segments != len(lib.names) {
+			t.Errorf("%d of %d files, %v; want all, and why", s.Segments, len(lib.names), s.RetainErr)
+		}
+	})
+}

@@ -176,6 +176,8 @@ type auditJSON struct {
 	Unstamped int    `json:"unstampedSegments"`
 	// StampDetail is why the last stamp was not made.
 	StampDetail string `json:"stampDetail,omitempty"`
+	// RetainDetail is why what has reached its age is still there.
+	RetainDetail string `json:"retainDetail,omitempty"`
 }
 
 func (p *Process) describeAudit() *auditJSON {
@@ -192,6 +194,9 @@ func (p *Process) describeAudit() *auditJSON {
 	}
 	if s.StampErr != nil {
 		j.StampDetail = s.StampErr.Error()
+	}
+	if s.RetainErr != nil {
+		j.RetainDetail = s.RetainErr.Error()
 	}
 	return j
 }
