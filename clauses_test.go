@@ -172,12 +172,14 @@ func newBook(t *testing.T) *book {
 	}
 	eachGoFile(t, read)
 	// A module of its own, which eachGoFile leaves out.
-	names, err := filepath.Glob("interop/*_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		read(filepath.ToSlash(name))
+	for _, pattern := range []string{"interop/*_test.go", "interop/*/*_test.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, names, err)
+		}
+		for _, name := range names {
+			read(filepath.ToSlash(name))
+		}
 	}
 	lines := bufio.NewScanner(strings.NewReader(readFile(t, path.Join(variantsDir, "verdicts.txt"))))
 	for lines.Scan() {
