@@ -4,7 +4,8 @@
 // and the 99th percentile of the latency with wrk, one thread and eight connections, and memory at idle and
 // the time from start to first answer. Both run with logging and metrics on and a P-256 key in memory, and
 // answer the same request, made by OpenSSL, with the whole chain in the token where they put it. The runs
-// alternate, so that other work on the machine falls on both, and the medians are compared.
+// alternate, so that other work on the machine falls on both, and the medians are compared. In the same way our server
+// is compared with itself while its key is replaced, and with a record of issue on the disk.
 package main
 
 import (
@@ -130,7 +131,7 @@ func compare(ctx context.Context, runs, seconds int) (int, error) {
 	them := &server{name: "timestamp-server " + peers.TimestampServer.Version, path: peer, request: request}
 	for n := range runs {
 		for _, s := range []*server{us, them} {
-			if err := s.measure(ctx, filepath.Join(dir, "post.lua"), seconds); err != nil {
+			if err := s.measure(ctx, seconds); err != nil {
 				return 1, fmt.Errorf("%s: %w", s.name, err)
 			}
 			fmt.Printf("run %d  %-26s %8.0f req/s  p99 %8v  start %6v  idle %6d KiB\n", n+1, s.name,
@@ -144,6 +145,10 @@ func compare(ctx context.Context, runs, seconds int) (int, error) {
 	if err != nil {
 		return 1, fmt.Errorf("rotation: %w", err)
 	}
+	recorded, err := audit(ctx, runs, seconds)
+	if err != nil {
+		return 1, fmt.Errorf("record of issue: %w", err)
+	}
 	ok := true
 	for _, line := range []struct {
 		met       bool
@@ -153,6 +158,7 @@ func compare(ctx context.Context, runs, seconds int) (int, error) {
 		{rate >= wantRate, "requests per second, times the peer's", fmt.Sprintf("%.2f", rate), fmt.Sprintf("at least %.2f", wantRate)},
 		{latency <= wantLatency, "99th percentile, of the peer's", fmt.Sprintf("%.2f", latency), fmt.Sprintf("at most %.2f", wantLatency)},
 		{rotation <= wantRotation, "99th percentile with keys replaced, times", fmt.Sprintf("%.2f", rotation), fmt.Sprintf("at most %.2f", wantRotation)},
+		{recorded >= wantAudit, "requests per second with a record of issue, of those without", fmt.Sprintf("%.2f", recorded), fmt.Sprintf("at least %.2f", wantAudit)},
 		{median(us.memory) <= wantMemory, "anonymous memory at idle, KiB", median(us.memory), fmt.Sprintf("at most %d", wantMemory)},
 		{median(us.starts) <= wantStart, "start to first answer", median(us.starts).Round(time.Millisecond), fmt.Sprintf("at most %v", wantStart)},
 	} {
@@ -169,7 +175,7 @@ func compare(ctx context.Context, runs, seconds int) (int, error) {
 }
 
 // measure starts the server, measures it and ends it.
-func (s *server) measure(ctx context.Context, script string, seconds int) (err error) {
+func (s *server) measure(ctx context.Context, seconds int) (err error) {
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -206,7 +212,7 @@ func (s *server) measure(ctx context.Context, script string, seconds int) (err e
 	}
 	s.memory = append(s.memory, memory)
 
-	rate, micros, err := load(ctx, script, url, seconds)
+	rate, micros, err := load(ctx, url, fewConnections, seconds)
 	if err != nil {
 		return err
 	}
@@ -215,10 +221,14 @@ func (s *server) measure(ctx context.Context, script string, seconds int) (err e
 	return nil
 }
 
-// load has wrk ask for timestamps, and returns the requests per second and the 99th percentile of the latency
-// in microseconds. A request that fails is an error.
-func load(ctx context.Context, script, url string, seconds int) (rate float64, micros int, err error) {
-	out, err := exec.CommandContext(ctx, "wrk", "-t1", "-c8", fmt.Sprintf("-d%ds", seconds), "-s", script, url).CombinedOutput()
+// fewConnections are those of the comparison, all of which have a request under way.
+const fewConnections = 8
+
+// load has wrk ask for timestamps over so many connections, and returns the requests per second and the 99th
+// percentile of the latency in microseconds. A request that fails is an error.
+func load(ctx context.Context, url string, connections, seconds int) (rate float64, micros int, err error) {
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", fmt.Sprintf("-c%d", connections), fmt.Sprintf("-d%ds", seconds),
+		"-s", filepath.Join(os.Getenv(envDir), "post.lua"), url).CombinedOutput()
 	if err != nil {
 		return 0, 0, fmt.Errorf("wrk: %w\n%s", err, out)
 	}

@@ -123,7 +123,7 @@ func rotationRun(ctx context.Context, seconds, times int) (p99 time.Duration, er
 		}
 		changed <- nil
 	}()
-	_, micros, err := load(ctx, filepath.Join(dir, "post.lua"), url, seconds)
+	_, micros, err := load(ctx, url, fewConnections, seconds)
 	if err = errors.Join(err, <-changed); err != nil {
 		return 0, err
 	}
