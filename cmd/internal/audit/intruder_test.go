@@ -352,6 +352,46 @@ func TestVerifyAside(t *testing.T) {
 	}
 }
 
+// TestVerifyVoid holds that records which were confirmed cannot be declared void
+// by a file that is added.
+func TestVerifyVoid(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		back int // how many records are to be void
+		want int // how many problems that is
+	}{
+		{"none", 0, 0},
+		{"the last group, of which nobody can tell", 1, 0},
+		{"two", 2, 1},
+		{"five", 5, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			lib := newLibrary(t)
+			last := lib.names[len(lib.names)-1]
+			end := lib.parse(t, lib.lines[last][len(lib.lines[last])-1-row.back])
+			at, g := link{end.Seq, end.Hash}, newGroup()
+			if err := g.begin(at.n, end.Time); err != nil {
+				t.Fatal(err)
+			}
+			number := uint64(len(lib.names) + 1)
+			var c coder
+			if err := encode(&c, &Segment{Segment: number, Format: format, PrevSeq: at.n, PrevHash: at.head, Unsealed: RecoveredFailed}); err != nil {
+				t.Fatal(err)
+			}
+			name := segmentName(number, end.Time)
+			lib.names = append(lib.names, name)
+			lib.lines[name] = []string{strings.TrimSuffix(string(g.appendLine(nil, c.buf, &at)), "\n")}
+			r, err := verify(t.Context(), lib.folder(), VerifyOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if int(r.ProblemCount) != row.want || row.want > 0 && r.Problems[0].Kind != BadEnd {
+				t.Errorf("problems %v, want %d", r.Problems, row.want)
+			}
+		})
+	}
+}
+
 // notes are those of a kind.
 func notes(r *Report, kind ProblemKind) []Problem {
 	return slices.DeleteFunc(slices.Clone(r.Notes), func(p Problem) bool { return p.Kind != kind })

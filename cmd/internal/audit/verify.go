@@ -78,6 +78,7 @@ type fileState struct {
 	segment
 	lines            uint64 // that are records
 	sealed           bool
+	denied           bool      // void records were found to have counted
 	earliest, latest time.Time // of a record or a token
 }
 
@@ -112,6 +113,7 @@ func verify(ctx context.Context, d folder, opts VerifyOptions) (*Report, error) 
 	if v.visit, err = newVisit(d); err != nil {
 		return &v.Report, err
 	}
+	v.visit.void = v.void
 	v.Live = d.Live()
 	for i := 0; i < len(v.visit.segs); i++ {
 		if err := v.one(ctx, i); err != nil {
@@ -262,6 +264,17 @@ func (v *verifier) line(ctx context.Context, l *line) error {
 	v.remember(v.end, l.Time)
 	delete(v.wanted, l.Hash)
 	return v.record(ctx, l)
+}
+
+// void verifies that a line which the next file says is void was never
+// confirmed: a group that was written later than another says that the other was
+// on the disk.
+func (v *verifier) void(l *line) {
+	if v.file.denied || l.err != nil || !l.Chained || l.Synced <= v.visit.next.PrevSeq {
+		return
+	}
+	v.file.denied = true
+	v.problem(l, BadEnd, "the next file says that nothing counts after record %d, and record %d was confirmed", v.visit.next.PrevSeq, l.Synced)
 }
 
 // remember keeps a hash for timestamps.

@@ -51,7 +51,8 @@ func walk(ctx context.Context, d folder, want func(segment) bool, f func(*Entry)
 type visit struct {
 	folder folder
 	segs   []segment
-	next   *Segment // how the file after the current one begins, nil if it does not
+	next   *Segment    // how the file after the current one begins, nil if it does not
+	void   func(*line) // is shown the lines that do not count; nil: nobody is
 }
 
 func newVisit(d folder) (*visit, error) {
@@ -110,13 +111,21 @@ func (v *visit) file(ctx context.Context, i int, f func(*line) error) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
+	over := false
 	err = scanFile(ctx, newScanner(s.name, r, size), func(l *line) error {
+		if over {
+			v.void(l)
+			return nil
+		}
 		if err := f(l); err != nil {
 			return err
 		}
 		// What follows in a file that was given up is void, whatever it says.
 		if n := v.next; n != nil && n.Unsealed != "" && l.err == nil && l.link() == (link{n.PrevSeq, n.PrevHash}) {
-			return errEnough
+			if v.void == nil {
+				return errEnough
+			}
+			over = true
 		}
 		return nil
 	})
