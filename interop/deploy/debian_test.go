@@ -65,6 +65,11 @@ func packageContents(t *testing.T, deb string) {
 			t.Errorf("%s is another file", name)
 		}
 	}
+	for _, page := range []string{"operating.md", "operating/clock.md", "keys/vault.md", "policy.md"} {
+		if read(t, tree, "usr/share/doc/fencepost", page) != read(t, root, "doc", page) {
+			t.Errorf("%s is another page", page)
+		}
+	}
 	for _, script := range []string{"postinst", "prerm", "postrm"} {
 		accept(t, "sh", "-n", filepath.Join(tree, "DEBIAN", script))
 	}

@@ -39,6 +39,7 @@ var debian = []peers.Need{
 	{Command: "dbus-daemon", Package: "dbus"},
 	{Command: "dpkg-deb", Package: "dpkg"},
 	{Command: "lintian", Package: "lintian"},
+	{Command: "ss", Package: "iproute2"},
 	{Command: "unshare", Package: "util-linux"},
 	{Command: "setpriv", Package: "util-linux"},
 	{Command: "/etc/ssl/certs/ca-certificates.crt", Package: "ca-certificates"},
