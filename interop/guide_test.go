@@ -30,7 +30,7 @@ func TestProductionGuide(t *testing.T) {
 	w, v, other := scratch(t), startVault(t), startDev(t)
 	v.key(t, "tsa", "ecdsa-p256")
 	w.env = append(w.env, "PATH="+strings.TrimSuffix(ours("fencepost"), "/fencepost")+":"+os.Getenv("PATH"))
-	w.accept(t, nil, "sh", "-euc", "mkdir etc offline lib; head -c 24 /dev/urandom | base64 > offline/passphrase")
+	w.accept(t, nil, "sh", "-euc", "mkdir etc offline lib")
 	w.write(t, "etc/vault-token", []byte(v.token(t, "tsa", "1h")+"\n"))
 	w.certify(t)
 	servers := w.startNTS(t, 5)
@@ -38,9 +38,9 @@ func TestProductionGuide(t *testing.T) {
 	here := strings.NewReplacer(
 		"https://vault.example:8200", v.address,
 		"/etc/fencepost", w.path("etc"), "/mnt/offline", w.path("offline"), "/var/lib/fencepost", w.path("lib"),
-		"https://0.0.0.0:443", "https://127.0.0.1:"+public, "127.0.0.1:2112", "127.0.0.1:"+admin,
+		"https://0.0.0.0:8443", "https://127.0.0.1:"+public, "127.0.0.1:2112", "127.0.0.1:"+admin,
 		"https://tsa.example.org/api/v1/timestamp", other.url,
-		"https://tsa.example", "https://127.0.0.1:"+public,
+		"https://tsa.example:8443", "https://127.0.0.1:"+public,
 		"time-a.example", servers[0], "time-b.example", servers[1], "time-c.example", servers[2],
 		"time-d.example", servers[3], "time-e.example", servers[4],
 		"runuser -u fencepost -- ", "", "--roots root.pem", "--roots "+w.path("etc/tsa/root.pem"), "-CAfile root.pem", "-CAfile "+w.path("etc/tsa/root.pem"),
