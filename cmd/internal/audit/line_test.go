@@ -21,7 +21,7 @@ func samples() []Record {
 		&Start{Program: "fencepost v1.2.3", PID: 17, Detail: "again"}, &Start{},
 		&Stop{Reason: "terminated"}, &Stop{},
 		&Loaded{Event: ConfigReloaded, Digest: d, Files: "/etc/fencepost.yaml", Changed: "tsa.keys"}, &Loaded{},
-		&Key{Event: KeyTookOver, Key: "b", URI: "pkcs11:token=x", Certificate: d, NotAfter: at, Detail: "a is gone"}, &Key{},
+		&Key{Event: KeyAdopted, Key: "b", URI: "pkcs11:token=x", Certificate: d, NotAfter: at, Detail: "a is gone"}, &Key{},
 		&Clock{Event: ClockStepped, State: "unknown", Offset: -1500 * time.Millisecond, Bound: time.Second, Detail: "by hand"}, &Clock{},
 		&Segment{Segment: 2, Format: 1, Instance: "a", Host: "h", Program: "p", PrevSeq: 9, PrevHash: d, Stamped: 7, Unsealed: RecoveredFailed}, &Segment{},
 		&Seal{Count: 3, Reason: SealedAge, Earliest: at, Latest: at}, &Seal{},

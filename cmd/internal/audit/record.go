@@ -173,10 +173,8 @@ const (
 	KeyOpened     KeyEvent = "opened"      // it was found and fits its certificate
 	KeyFailed     KeyEvent = "failed"      // it does not sign any more
 	KeyWorksAgain KeyEvent = "works-again" // it does again
-	KeyTookOver   KeyEvent = "took-over"   // it signs in place of another
 	KeyAnnounced  KeyEvent = "announced"   // its chain is published for later use
 	KeyAdopted    KeyEvent = "adopted"     // it is in use from now on
-	KeyRetired    KeyEvent = "retired"     // it is not used any more
 )
 
 // Kind returns KindKey.

@@ -141,7 +141,7 @@ type Limits struct {
 	SignAttempts int `yaml:"sign-attempts"`
 	// DrainDelay is how long the program goes on answering, and is not ready,
 	// after it was told to stop: until load balancers have noticed. 0s.
-	DrainDelay Duration `yaml:"drain-delay"`
+	DrainDelay Delay `yaml:"drain-delay"`
 	// ShutdownTimeout is how long requests may take to end when the program is
 	// told to stop. 15s.
 	ShutdownTimeout Duration `yaml:"shutdown-timeout"`

@@ -123,6 +123,9 @@ func (p *Process) stamper(who []config.StampURL) (func(context.Context, []byte) 
 		for _, ask := range all {
 			token, err := ask(ctx, tsp.NewRequest(imprint))
 			if err == nil {
+				if len(failed) > 0 {
+					p.log.LogAttrs(ctx, slog.LevelWarn, "record of issue stamped by another than the first", slog.String("detail", errors.Join(failed...).Error()))
+				}
 				return token, nil
 			}
 			failed = append(failed, err)

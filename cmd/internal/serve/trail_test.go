@@ -3,10 +3,13 @@ package serve
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -209,5 +212,39 @@ func TestAuditGone(t *testing.T) {
 	_, out := cfg.TSA.Respond(t.Context(), tsptest.RequestDER())
 	if !errors.Is(out.Rejection, tsp.SystemFailure) || out.Token != nil {
 		t.Errorf("outcome %+v", out)
+	}
+}
+
+// TestStampFallback: that the first authority does not stamp the record is said,
+// also when another does.
+func TestStampFallback(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	log := new(lockedBuffer)
+	p := NewProcess(slog.New(slog.NewTextHandler(log, nil)))
+	s, _ := newServer(t, nil)
+	p.tsa.Store(s.cfg.TSA)
+	digest := sha256.Sum256([]byte("head"))
+	for _, test := range []struct {
+		name string
+		who  []config.StampURL
+		want string
+	}{
+		{"self", []config.StampURL{config.StampSelf}, ""},
+		{"another", []config.StampURL{config.StampURL(gone.URL), config.StampSelf}, "stamped by another than the first"},
+		{"nobody", []config.StampURL{config.StampURL(gone.URL)}, "record of issue not stamped"},
+	} {
+		stamp, err := p.stamper(test.who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := len(log.String())
+		token, err := stamp(t.Context(), digest[:])
+		if (err == nil) != (test.name != "nobody") || (err == nil) != (token != nil) {
+			t.Errorf("%s: %d octets, %v", test.name, len(token), err)
+		}
+		if said := log.String()[before:]; !strings.Contains(said, test.want) || test.want == "" && said != "" {
+			t.Errorf("%s: the log says %q", test.name, said)
+		}
 	}
 }
