@@ -31,7 +31,7 @@ func TestFind(t *testing.T) {
 		tok.Serial = []byte{0, 0x40, byte(i)}
 		mustAppend(t, l, tok)
 	}
-	mustAppend(t, l, &Key{Event: KeyRetired, Key: "a"}, &Clock{Event: ClockLost})
+	mustAppend(t, l, &Key{Event: KeyAdopted, Key: "a"}, &Clock{Event: ClockLost})
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
