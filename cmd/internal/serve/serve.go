@@ -236,6 +236,9 @@ func (c currentClock) Now(ctx context.Context) (clock.Reading, error) { return c
 // a listener cannot be opened or fails.
 func (s *Server) Run(ctx context.Context) error {
 	collectLess()
+	if s.process.records() {
+		defer spareProcessor()()
+	}
 	var open []opened
 	closeAll := func() {
 		for _, o := range open {
