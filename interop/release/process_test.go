@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// patience bounds one command. Building two targets from nothing takes minutes on a busy machine.
-const patience = 20 * time.Minute
+// patience bounds one command. Building every target from nothing takes half an hour on a busy machine.
+const patience = time.Hour
 
 // A command is run in a folder with variables added to its environment.
 type command struct {
