@@ -181,9 +181,7 @@ type auditJSON struct {
 }
 
 func (p *Process) describeAudit() *auditJSON {
-	p.mu.Lock()
-	t := p.trail
-	p.mu.Unlock()
+	t := p.record()
 	if t == nil {
 		return nil
 	}

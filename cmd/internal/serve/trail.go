@@ -163,9 +163,7 @@ const noteTimeout = 5 * time.Second
 // note records what happened. If that cannot be done, no token is issued
 // either, and the log has said so.
 func (p *Process) note(rec audit.Record) {
-	p.mu.Lock()
-	t := p.trail
-	p.mu.Unlock()
+	t := p.record()
 	if t == nil {
 		return
 	}
@@ -183,9 +181,7 @@ const recordTimeout = 10 * time.Second
 // Record returns what records the tokens of a key before they are released,
 // nil if there is no record of issue.
 func (p *Process) Record(name string, certificate *x509.Certificate) func(context.Context, tsp.Outcome) error {
-	p.mu.Lock()
-	t := p.trail
-	p.mu.Unlock()
+	t := p.record()
 	if t == nil {
 		return nil
 	}
@@ -259,10 +255,13 @@ func (p *Process) configured(event audit.ConfigEvent, cfg *Config, changed strin
 }
 
 // records says whether there is a record of issue.
-func (p *Process) records() bool {
+func (p *Process) records() bool { return p.record() != nil }
+
+// record is the record of issue, nil if there is none.
+func (p *Process) record() *trail {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.trail != nil
+	return p.trail
 }
 
 // ends records the end, and why.
@@ -277,9 +276,7 @@ func (p *Process) ends(err error) error {
 
 // auditReady says why nothing can be recorded, nil if it can or need not.
 func (p *Process) auditReady(ctx context.Context) error {
-	p.mu.Lock()
-	t := p.trail
-	p.mu.Unlock()
+	t := p.record()
 	if t == nil {
 		return nil
 	}
@@ -291,9 +288,7 @@ func (p *Process) auditReady(ctx context.Context) error {
 
 // auditState is the record for the metrics, nil if there is none.
 func (p *Process) auditState() *metrics.Audit {
-	p.mu.Lock()
-	t := p.trail
-	p.mu.Unlock()
+	t := p.record()
 	if t == nil {
 		return nil
 	}
