@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"testing"
 
@@ -48,34 +47,7 @@ var programs = []peers.Program{
 	peers.TimestampServer, peers.TimestampCLI, peers.Registry, peers.CosignV3, peers.CosignV2,
 }
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	var env []string
-	if !netns.Inside() {
-		tmp, err := os.MkdirTemp("", "fencepost-interop-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(tmp)
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-		defer stop()
-		if env, err = prepare(ctx, tmp); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	status, err := netns.Enter(env...)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if !netns.Inside() {
-		return status
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(netns.Main(m, prepare)) }
 
 // prepare does everything that needs the network, and the building, and returns the environment that tells
 // where it is.

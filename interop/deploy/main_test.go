@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"testing"
 
@@ -59,34 +58,7 @@ const kubernetes = "1.30.0"
 // operator is a module for the sake of its definitions of ServiceMonitor and PrometheusRule.
 const operator = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	var env []string
-	if !netns.Inside() {
-		tmp, err := os.MkdirTemp("", "fencepost-deploy-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(tmp)
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-		defer stop()
-		if env, err = prepare(ctx, tmp); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	status, err := netns.Enter(env...)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if !netns.Inside() {
-		return status
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(netns.Main(m, prepare)) }
 
 // prepare does everything that needs the network, and the building, and returns the environment that tells
 // where it is.
