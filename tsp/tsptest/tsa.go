@@ -268,7 +268,7 @@ func (s *TSA) sound(ctx context.Context, request []byte, f *Forge, fault Fault) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.first == nil && out.Granted() {
-		s.first = reply
+		s.first = bytes.Clone(reply) // Garbage writes over what it sends
 	}
 	if fault == Replay && s.first != nil {
 		if !bytes.Equal(reply, s.first) {

@@ -197,3 +197,18 @@ func TestGet(t *testing.T) {
 		t.Errorf("GET certchain has %d certificates, want 3 with the root of RootPEM last", n)
 	}
 }
+
+// TestReplayIsSound has the answer that is replayed later spoiled when it was
+// first sent.
+func TestReplayIsSound(t *testing.T) {
+	_, srv := tsptest.Serve(t, tsptest.TSAConfig{})
+	for _, fault := range []tsptest.Fault{tsptest.Garbage, tsptest.Replay} {
+		_, body, err := post(t, srv.URL+"/"+fault.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tsp.ParseResponse(body); (err == nil) != (fault == tsptest.Replay) {
+			t.Errorf("%s: ParseResponse: %v", fault, err)
+		}
+	}
+}
