@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsaclient"
 	"github.com/fencepost-tsa/fencepost/tsp"
 	"github.com/fencepost-tsa/fencepost/tsphttp"
 	"github.com/fencepost-tsa/fencepost/verify"
@@ -17,7 +18,7 @@ import (
 
 // createOptions are the flags of "timestamp create".
 type createOptions struct {
-	connection  Connection
+	connection  tsaclient.Connection
 	trust       Trust
 	hash        string
 	hashGiven   bool
@@ -84,7 +85,7 @@ not verify, 2 one could not be asked for.`,
 			return o.run(cmd.Context(), env, files)
 		},
 	}
-	o.connection.flags(cmd)
+	o.connection.Flags(cmd, "")
 	o.trust.flags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.hash, "hash", "sha256", "hash algorithm: "+hashNames())

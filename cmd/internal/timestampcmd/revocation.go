@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,42 +43,20 @@ func (o *revocationOptions) fetcher(env *cli.Env, p verify.Policy) (*revocation.
 	}
 	cfg := revocation.Config{
 		Mode:      revocation.Mode(o.mode),
-		UserAgent: userAgent(env),
+		UserAgent: env.UserAgent(),
 		Warn:      func(err error) { env.Warn("%v", err) },
 	}
 	if given, ok := p.Revocation.(verify.RevocationEvidence); ok {
 		cfg.Given = verify.Evidence{given}
 	}
 	if !o.noCache {
-		dir, err := cacheDir(env)
+		dir, err := env.CacheDir()
 		if err != nil {
 			return nil, cli.Hint(err, "name a directory in $XDG_CACHE_HOME, or use --no-cache")
 		}
 		cfg.Cache = filepath.Join(dir, "revocation")
 	}
 	return revocation.New(cfg), nil
-}
-
-// cacheDir is the directory of this program below that of the user's caches,
-// where os.UserCacheDir has it.
-func cacheDir(env *cli.Env) (string, error) {
-	variable, below := "HOME", ".cache"
-	switch {
-	case env.Getenv("XDG_CACHE_HOME") != "":
-		variable, below = "XDG_CACHE_HOME", ""
-	case runtime.GOOS == "windows":
-		variable, below = "LocalAppData", ""
-	case runtime.GOOS == "darwin":
-		below = filepath.Join("Library", "Caches")
-	}
-	dir := env.Getenv(variable)
-	if dir == "" {
-		return "", fmt.Errorf("no directory for what is fetched: $%s is empty", variable)
-	}
-	if dir = filepath.Join(dir, below); !filepath.IsAbs(dir) {
-		return "", fmt.Errorf("no directory for what is fetched: $%s is not an absolute path", variable)
-	}
-	return filepath.Join(dir, "fencepost"), nil
 }
 
 // revocationJSON is what was found out about one certificate of the chain.

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"net/http"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,27 +162,5 @@ func TestRevocationFlags(t *testing.T) {
 	write(t, "leaf.crl", s.Chain.CRL(t, pki.Revocation{Serial: s.Chain.Leaf.SerialNumber, Time: tsptest.Time(), Reason: pki.ReasonKeyCompromise}))
 	if got := verify("--revocation", "soft", "--crl", "leaf.crl"); got.code != 1 || !strings.Contains(got.stdout, "says revocation list given on 2020-01-01") {
 		t.Errorf("revoked by a list given: exit %d, %s", got.code, got.stdout)
-	}
-	getenv := func(pairs ...string) *cli.Env {
-		return &cli.Env{Getenv: func(name string) string {
-			if i := slices.Index(pairs, name); i >= 0 {
-				return pairs[i+1]
-			}
-			return ""
-		}}
-	}
-	abs := t.TempDir()
-	for _, test := range []struct {
-		name string
-		env  *cli.Env
-		want string // "" for an error
-	}{
-		{"XDG_CACHE_HOME", getenv("XDG_CACHE_HOME", abs, "HOME", "/home/me"), filepath.Join(abs, "fencepost")},
-		{"none", getenv(), ""},
-		{"relative", getenv("XDG_CACHE_HOME", "cache"), ""},
-	} {
-		if got, err := cacheDir(test.env); got != test.want || (err == nil) != (test.want != "") {
-			t.Errorf("%s: cacheDir = %q, %v, want %q", test.name, got, err, test.want)
-		}
 	}
 }

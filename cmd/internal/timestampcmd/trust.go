@@ -10,17 +10,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
-	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/tsp"
 	"github.com/fencepost-tsa/fencepost/verify"
 )
 
-// Limits on the files that say what to trust. A bundle of all roots of an
-// operating system has some 250 KiB; a large revocation list 30 MiB.
-const (
-	maxCertificateFile = 4 << 20
-	maxCRLFile         = 64 << 20
-)
+// maxCRLFile is the longest file of revocation lists read, in bytes. A large
+// list has 30 MiB.
+const maxCRLFile = 64 << 20
 
 // Trust is what a person says about whom to believe. It becomes a
 // [verify.Policy].
@@ -83,14 +79,14 @@ func (t *Trust) Policy(env *cli.Env) (verify.Policy, error) {
 			"name it with --roots FILE, or a whole chain with --chain FILE")
 	}
 	for _, file := range t.Roots {
-		certs, err := ReadCertificates(env, file)
+		certs, err := env.ReadCertificates(file)
 		if err != nil {
 			return p, err
 		}
 		p.Roots = append(p.Roots, certs...)
 	}
 	if t.Chain != "" {
-		certs, err := ReadCertificates(env, t.Chain)
+		certs, err := env.ReadCertificates(t.Chain)
 		if err != nil {
 			return p, err
 		}
@@ -99,14 +95,14 @@ func (t *Trust) Policy(env *cli.Env) (verify.Policy, error) {
 		p.Intermediates = append(p.Intermediates, certs[:last]...)
 	}
 	for _, file := range t.Intermediates {
-		certs, err := ReadCertificates(env, file)
+		certs, err := env.ReadCertificates(file)
 		if err != nil {
 			return p, err
 		}
 		p.Intermediates = append(p.Intermediates, certs...)
 	}
 	if t.Certificate != "" {
-		certs, err := ReadCertificates(env, t.Certificate)
+		certs, err := env.ReadCertificates(t.Certificate)
 		if err != nil {
 			return p, err
 		}
@@ -130,19 +126,6 @@ func (t *Trust) Policy(env *cli.Env) (verify.Policy, error) {
 		p.Revocation = crls
 	}
 	return p, nil
-}
-
-// ReadCertificates reads the certificates of a PEM or DER file, at least one.
-func ReadCertificates(env *cli.Env, file string) ([]*x509.Certificate, error) {
-	data, err := env.ReadFile(file, maxCertificateFile)
-	if err != nil {
-		return nil, err
-	}
-	certs, err := pki.ParseCertificates(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return certs, nil
 }
 
 // readCRLs reads revocation lists, each file one in DER or some in PEM.

@@ -14,6 +14,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/timestampcmd"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/tsaclient"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
@@ -75,7 +76,7 @@ func (o *timestampOptions) run(cmd *cobra.Command) error {
 	if err := o.env.Vacant(out); err != nil { // before anybody is asked
 		return err
 	}
-	connection := timestampcmd.Connection{URLs: []string{withoutSlash(o.server)}, Timeout: o.timeout, Retries: 2}
+	connection := tsaclient.Connection{URLs: []string{withoutSlash(o.server)}, Timeout: o.timeout, Retries: 2}
 	client, err := connection.Client(o.env, nil)
 	if err != nil {
 		return err
