@@ -46,8 +46,8 @@ func ExampleProve() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(signer.Prove(context.Background(), key, 0))
-	fmt.Println(signer.Prove(context.Background(), pssOnly{key}, 0))
+	fmt.Println(signer.Prove(context.Background(), key, nil))
+	fmt.Println(signer.Prove(context.Background(), pssOnly{key}, nil))
 	// Output:
 	// <nil>
 	// signer: the key did not pass its proof: the key makes RSA-PSS signatures only: make a key for PKCS #1 v1.5

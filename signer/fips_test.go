@@ -64,7 +64,7 @@ func TestFIPS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := signer.Prove(t.Context(), k, 0); err != nil {
+		if err := signer.Prove(t.Context(), k, nil); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 		if err := signer.Prove(t.Context(), k, crypto.SHA1); err == nil {
@@ -77,7 +77,7 @@ func TestFIPS(t *testing.T) {
 		wrong := service{k, func(digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 			return other.Sign(t.Context(), digest, opts)
 		}}
-		if err := signer.Prove(t.Context(), wrong, 0); !errors.Is(err, signer.ErrProof) {
+		if err := signer.Prove(t.Context(), wrong, nil); !errors.Is(err, signer.ErrProof) {
 			t.Errorf("%s: a signature by another key: %v, want ErrProof", kind, err)
 		}
 		written, err := signer.MarshalPEM(k, []byte("short"))

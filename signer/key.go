@@ -215,6 +215,8 @@ func CheckDigest(pub crypto.PublicKey, digest []byte, opts crypto.SignerOpts) er
 	return nil
 }
 
+var errNotRSA = errors.New("PSS options with a key that is not RSA")
+
 func checkDigest(pub crypto.PublicKey, digest []byte, opts crypto.SignerOpts) error {
 	if opts == nil {
 		return errors.New("no hash function given")
@@ -225,11 +227,14 @@ func checkDigest(pub crypto.PublicKey, digest []byte, opts crypto.SignerOpts) er
 		if o, ok := opts.(*ed25519.Options); hash != 0 || ok && o.Context != "" {
 			return errors.New("Ed25519 signs the message itself, without a hash function or a context")
 		}
+		if _, ok := opts.(*rsa.PSSOptions); ok {
+			return errNotRSA
+		}
 		return nil
 	case *rsa.PublicKey:
 	case *ecdsa.PublicKey:
 		if _, ok := opts.(*rsa.PSSOptions); ok {
-			return errors.New("PSS options with a key that is not RSA")
+			return errNotRSA
 		}
 	default:
 		return checkPublic(pub)

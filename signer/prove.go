@@ -25,39 +25,54 @@ var ErrProof = errors.New("the key did not pass its proof")
 const proof = "fencepost proof of key possession, version 1\x00This text states nothing and dates nothing."
 
 // Prove has s make one signature and checks it under s.Public(), as a program
-// does before it relies on a key. The hash is the one that the key will be used
-// with, and 0 the one of [HashFor].
+// does before it relies on a key. The options are those that the key will be
+// used with: a hash, for an RSA key one with PKCS #1 v1.5, or [rsa.PSSOptions].
+// A hash of 0 is that of [HashFor], and nil options are [UsualOptions].
 //
 // A signature that does not verify is an error that wraps [ErrProof] and says,
 // as far as that can be told, what it is instead: RSA-PSS, an ECDSA signature
 // that is not DER, one with another hash, or one by another key. A signer that
 // does not sign at all is an error of its own.
-func Prove(ctx context.Context, s Signer, hash crypto.Hash) error {
+func Prove(ctx context.Context, s Signer, opts crypto.SignerOpts) error {
 	pub := s.Public()
-	own, err := HashFor(pub)
+	opts, err := proofOptions(s, opts)
 	if err != nil {
 		return err
 	}
-	if hash == 0 {
-		hash = own
-	}
+	hash := opts.HashFunc()
 	var input []byte
 	fips140.WithoutEnforcement(func() { input = hashed(hash, []byte(proof)) }) // CheckDigest refuses what is not approved
-	if err := CheckDigest(pub, input, hash); err != nil {
+	if err := CheckDigest(pub, input, opts); err != nil {
 		return err
 	}
-	signature, err := s.Sign(ctx, bytes.Clone(input), hash)
+	signature, err := s.Sign(ctx, bytes.Clone(input), opts)
 	if err != nil {
 		return fmt.Errorf("signer: prove the key: %w", err)
 	}
-	if verifies(pub, hash, input, signature) {
+	pss, isPSS := opts.(*rsa.PSSOptions)
+	if isPSS && verifiesPSS(pub, input, signature, pss) || !isPSS && verifies(pub, hash, input, signature) {
 		return nil
 	}
 	var why string
 	// To say what the signature is takes hashes that it should not have been
 	// made with.
-	fips140.WithoutEnforcement(func() { why = diagnose(pub, hash, signature) })
+	fips140.WithoutEnforcement(func() { why = diagnose(pub, opts, signature) })
 	return fmt.Errorf("signer: %w: %s", ErrProof, why)
+}
+
+// proofOptions completes what [Prove] was given.
+func proofOptions(s Signer, opts crypto.SignerOpts) (crypto.SignerOpts, error) {
+	if opts == nil {
+		return UsualOptions(s)
+	}
+	own, err := HashFor(s.Public())
+	if err != nil || opts.HashFunc() != 0 {
+		return opts, err
+	}
+	if pss, ok := opts.(*rsa.PSSOptions); ok {
+		return &rsa.PSSOptions{Hash: own, SaltLength: pss.SaltLength}, nil
+	}
+	return own, nil
 }
 
 // hashed returns the digest of msg, with hash 0 msg itself.
@@ -85,7 +100,8 @@ func verifies(pub crypto.PublicKey, hash crypto.Hash, input, signature []byte) b
 
 // diagnose says what a signature is that should have been one of the proof
 // with hash. It tries what services are known to do.
-func diagnose(pub crypto.PublicKey, hash crypto.Hash, signature []byte) string {
+func diagnose(pub crypto.PublicKey, opts crypto.SignerOpts, signature []byte) string {
+	hash := opts.HashFunc()
 	if wrong := misshapen(pub, hash, signature); wrong != "" {
 		return wrong
 	}
@@ -94,15 +110,21 @@ func diagnose(pub crypto.PublicKey, hash crypto.Hash, signature []byte) string {
 		other := hashed(h, []byte(proof))
 		again := hashed(h, digest)
 		switch {
-		case h != hash && (verifies(pub, h, other, signature) || verifiesPSS(pub, h, other, signature)):
+		case h != hash && verifiesAnyhow(pub, h, other, signature):
 			return fmt.Sprintf("the service signed with %v, not with %s: make a key for that hash", h, hashName(hash))
-		case verifies(pub, h, again, signature) || verifiesPSS(pub, h, again, signature):
+		case verifiesAnyhow(pub, h, again, signature):
 			return fmt.Sprintf("the service signed the %v of the digest, instead of the digest that it was given", h)
 		}
 	}
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
-		if verifiesPSS(pub, hash, digest, signature) {
+		_, wantPSS := opts.(*rsa.PSSOptions)
+		switch {
+		case wantPSS && verifies(pub, hash, digest, signature):
+			return "the key makes RSA PKCS #1 v1.5 signatures only: make a key for RSA-PSS"
+		case wantPSS && verifiesAnyhow(pub, hash, digest, signature):
+			return "the service made an RSA-PSS signature with another salt: it has to be as long as the hash"
+		case verifiesAnyhow(pub, hash, digest, signature):
 			return "the key makes RSA-PSS signatures only: make a key for PKCS #1 v1.5"
 		}
 		if rsa.VerifyPKCS1v15(pub, 0, digest, signature) == nil {
@@ -141,9 +163,15 @@ func misshapen(pub crypto.PublicKey, hash crypto.Hash, signature []byte) string 
 	return ""
 }
 
-func verifiesPSS(pub crypto.PublicKey, hash crypto.Hash, digest, signature []byte) bool {
+func verifiesPSS(pub crypto.PublicKey, digest, signature []byte, opts *rsa.PSSOptions) bool {
 	k, ok := pub.(*rsa.PublicKey)
-	return ok && hash != 0 && rsa.VerifyPSS(k, hash, digest, signature, nil) == nil
+	return ok && opts.Hash != 0 && rsa.VerifyPSS(k, opts.Hash, digest, signature, opts) == nil
+}
+
+// verifiesAnyhow checks a signature with either padding, whatever the salt.
+func verifiesAnyhow(pub crypto.PublicKey, hash crypto.Hash, digest, signature []byte) bool {
+	return verifies(pub, hash, digest, signature) ||
+		verifiesPSS(pub, digest, signature, &rsa.PSSOptions{Hash: hash, SaltLength: rsa.PSSSaltLengthAuto})
 }
 
 // isECDSA reports whether a signature has the form of ECDSA-Sig-Value.

@@ -50,6 +50,12 @@ func TestProve(t *testing.T) {
 				t.Errorf("%s, %v: %v", kind, hash, err)
 			}
 		}
+		for _, hash := range hashes {
+			_, isRSA := k.Public().(*rsa.PublicKey)
+			if err := signer.Prove(t.Context(), k, signer.PSS.Options(hash)); (err == nil) != isRSA || errors.Is(err, signer.ErrProof) {
+				t.Errorf("%s, PSS with %v: %v", kind, hash, err)
+			}
+		}
 		bad := crypto.SHA1
 		if kind == signer.Ed25519 {
 			bad = crypto.SHA512
@@ -79,7 +85,7 @@ func TestProveRefuses(t *testing.T) {
 	if err := signer.Prove(t.Context(), service{newKey(t, edKey), func(msg []byte, _ crypto.SignerOpts) ([]byte, error) {
 		text = msg
 		return ed25519.Sign(edKey, msg), nil
-	}}, 0); err != nil {
+	}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(string(text), "fencepost proof of key possession") {
@@ -150,7 +156,36 @@ func TestProveRefuses(t *testing.T) {
 		{"Ed25519, long", edKey, fixed(make([]byte, 65)), "65 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			err := signer.Prove(t.Context(), service{newKey(t, tt.key), tt.sign}, 0)
+			err := signer.Prove(t.Context(), service{newKey(t, tt.key), tt.sign}, nil)
+			if !errors.Is(err, signer.ErrProof) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v; want an ErrProof that says %q", err, tt.want)
+			}
+		})
+	}
+
+	for _, tt := range []struct {
+		name string
+		sign func(digest []byte, opts crypto.SignerOpts) ([]byte, error)
+		want string // in the error
+	}{
+		{"PKCS #1 v1.5", func(d []byte, o crypto.SignerOpts) ([]byte, error) {
+			return rsa.SignPKCS1v15(nil, rsaKey, o.HashFunc(), d)
+		}, "make a key for RSA-PSS"},
+		{"the longest salt", func(d []byte, o crypto.SignerOpts) ([]byte, error) {
+			return rsa.SignPSS(rand.Reader, rsaKey, o.HashFunc(), d, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto})
+		}, "another salt"},
+		{"another hash", func([]byte, crypto.SignerOpts) ([]byte, error) {
+			return rsa.SignPSS(rand.Reader, rsaKey, crypto.SHA512, sum512[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		}, "SHA-512, not with SHA-256"},
+		{"the hash of the digest", func(d []byte, _ crypto.SignerOpts) ([]byte, error) {
+			again := sha256.Sum256(d)
+			return rsa.SignPSS(rand.Reader, rsaKey, crypto.SHA256, again[:], nil)
+		}, "of the digest"},
+		{"garbage", fixed(make([]byte, 256)), "another key"},
+		{"short", fixed(make([]byte, 255)), "255 bytes"},
+	} {
+		t.Run("want PSS, get "+tt.name, func(t *testing.T) {
+			err := signer.Prove(t.Context(), service{newKey(t, rsaKey), tt.sign}, signer.PSS.Options(0))
 			if !errors.Is(err, signer.ErrProof) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v; want an ErrProof that says %q", err, tt.want)
 			}
@@ -158,7 +193,7 @@ func TestProveRefuses(t *testing.T) {
 	}
 
 	refusal := errors.New("no")
-	err = signer.Prove(t.Context(), service{ec, func([]byte, crypto.SignerOpts) ([]byte, error) { return nil, refusal }}, 0)
+	err = signer.Prove(t.Context(), service{ec, func([]byte, crypto.SignerOpts) ([]byte, error) { return nil, refusal }}, nil)
 	if !errors.Is(err, refusal) || errors.Is(err, signer.ErrProof) {
 		t.Errorf("a signer that refuses: got %v; want its error", err)
 	}
@@ -185,7 +220,7 @@ func FuzzProve(f *testing.F) {
 	f.Add([]byte{0x30, 6, 2, 1, 0xff, 2, 1, 0})
 	f.Fuzz(func(t *testing.T, signature []byte) {
 		for _, k := range keys {
-			err := signer.Prove(t.Context(), service{k, func([]byte, crypto.SignerOpts) ([]byte, error) { return signature, nil }}, 0)
+			err := signer.Prove(t.Context(), service{k, func([]byte, crypto.SignerOpts) ([]byte, error) { return signature, nil }}, nil)
 			if !errors.Is(err, signer.ErrProof) {
 				t.Errorf("%T, %x: got %v; want ErrProof", k.Public(), signature, err)
 			}

@@ -12,6 +12,10 @@
 //	hash, err := signer.HashFor(key.Public())
 //	signature, err := key.Sign(ctx, digest, hash)
 //
+// An RSA key signs with PKCS #1 v1.5 so, and with PSS where it is given
+// PSS.Options(hash). Some services tie a key to one of the two, which [Tied]
+// tells.
+//
 // # Keys
 //
 // ECDSA on P-256, P-384 and P-521, RSA of 2048 to 8192 bits, and Ed25519.

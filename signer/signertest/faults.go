@@ -2,7 +2,6 @@ package signertest
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"sync"
@@ -107,11 +106,11 @@ func broken(err error) bool {
 // sign is one call of Sign, which may never return.
 func sign(ctx context.Context, s signer.Signer, limit time.Duration) error {
 	return within(limit, func() error {
-		hash, err := signer.HashFor(s.Public())
+		opts, hash, err := usual(s)
 		if err != nil {
 			return err
 		}
-		signature, err := s.Sign(ctx, input(hash, message(7)), hash)
+		signature, err := s.Sign(ctx, input(hash, message(7)), opts)
 		if err != nil && signature != nil {
 			return fmt.Errorf("%w: a signature came with the error %w", errBoth, err)
 		}
@@ -136,7 +135,7 @@ func checkDead(ctx context.Context, s signer.Signer) error {
 }
 
 func checkUntrue(ctx context.Context, s signer.Signer) error {
-	err := within(patience, func() error { return signer.Prove(ctx, s, crypto.Hash(0)) })
+	err := within(patience, func() error { return signer.Prove(ctx, s, nil) })
 	switch {
 	case err == nil:
 		return errors.New("passed its proof, although its service does not sign with its key")

@@ -1,5 +1,6 @@
 // Package signertest holds every [signer.Signer] to the same promises. A key
-// backend, wherever its keys live, runs it in its own tests:
+// backend, wherever its keys live, runs it in its own tests, RSA keys included
+// where it has them:
 //
 //	func TestConformance(t *testing.T) {
 //		signertest.Run(t, func(t *testing.T) signer.Signer { return open(t) })
@@ -22,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -52,6 +54,7 @@ type check struct {
 var checks = []check{
 	{"public key is stable", checkPublic},
 	{"signatures verify", checkSignatures},
+	{"RSA-PSS", checkPSS},
 	{"unfit digest or options refused", checkRefusals},
 	{"digest unchanged", checkDigestUnchanged},
 	{"context", checkContext},
@@ -75,6 +78,16 @@ func input(hash crypto.Hash, msg []byte) []byte {
 	h := hash.New()
 	h.Write(msg)
 	return h.Sum(nil)
+}
+
+// usual returns what a signer is given where the check is not about the
+// options.
+func usual(s signer.Signer) (crypto.SignerOpts, crypto.Hash, error) {
+	opts, err := signer.UsualOptions(s)
+	if err != nil {
+		return nil, 0, err
+	}
+	return opts, opts.HashFunc(), nil
 }
 
 // verify checks a signature with the standard library.
@@ -105,7 +118,7 @@ func sameKey(a, b crypto.PublicKey) bool {
 
 func checkPublic(ctx context.Context, s signer.Signer) error {
 	first := s.Public()
-	hash, err := signer.HashFor(first)
+	opts, hash, err := usual(s)
 	if err != nil {
 		return err
 	}
@@ -113,7 +126,7 @@ func checkPublic(ctx context.Context, s signer.Signer) error {
 	if err != nil {
 		return fmt.Errorf("encode the public key: %w", err)
 	}
-	if _, err := s.Sign(ctx, input(hash, message(0)), hash); err != nil {
+	if _, err := s.Sign(ctx, input(hash, message(0)), opts); err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
 	if !sameKey(first, s.Public()) {
@@ -127,10 +140,11 @@ func checkPublic(ctx context.Context, s signer.Signer) error {
 }
 
 // checkSignatures: a signer must accept the hash that goes with its key. It
-// may accept others, and what it then returns must be a signature.
+// may accept others, and what it then returns must be a signature. RSA-PSS is a
+// check of its own.
 func checkSignatures(ctx context.Context, s signer.Signer) error {
 	pub := s.Public()
-	own, err := signer.HashFor(pub)
+	usually, own, err := usual(s)
 	if err != nil {
 		return err
 	}
@@ -146,34 +160,113 @@ func checkSignatures(ctx context.Context, s signer.Signer) error {
 		}
 		return nil
 	}
-	var options []crypto.SignerOpts
+	options := []crypto.SignerOpts{usually}
 	for _, hash := range hashes {
-		options = append(options, hash)
-		if _, ok := pub.(*rsa.PublicKey); ok {
-			options = append(options, &rsa.PSSOptions{Hash: hash, SaltLength: rsa.PSSSaltLengthEqualsHash})
+		if hash != usually {
+			options = append(options, hash)
 		}
 	}
-	for _, opts := range options {
-		digest := input(opts.HashFunc(), message(1))
-		signature, err := s.Sign(ctx, digest, opts)
+	for i, opts := range options {
+		signature, err := s.Sign(ctx, input(opts.HashFunc(), message(1)), opts)
 		if err != nil {
-			if opts == crypto.SignerOpts(own) {
+			if i == 0 {
 				return fmt.Errorf("the key's own hash, %v, is refused: %w", own, err)
+			}
+			if signature != nil {
+				return fmt.Errorf("%v: a signature came with the error %q", opts, err)
 			}
 			continue
 		}
-		if err := verify(pub, digest, signature, opts); err != nil {
+		if err := verifyThis(pub, signature, opts); err != nil {
 			return err
-		}
-		if verify(pub, input(opts.HashFunc(), message(2)), signature, opts) == nil {
-			return errors.New("a signature verifies for another message")
 		}
 	}
 	return nil
 }
 
+// verifyThis checks a signature of message 1.
+func verifyThis(pub crypto.PublicKey, signature []byte, opts crypto.SignerOpts) error {
+	if err := verify(pub, input(opts.HashFunc(), message(1)), signature, opts); err != nil {
+		return err
+	}
+	if verify(pub, input(opts.HashFunc(), message(2)), signature, opts) == nil {
+		return errors.New("a signature verifies for another message")
+	}
+	return nil
+}
+
+// checkPSS: what the Notary Project signs with, each hash with a salt of its
+// own length. A signer whose service cannot, and so one that is tied to PSS and
+// is asked for PKCS #1 v1.5, refuses with an error that wraps
+// errors.ErrUnsupported and has an Advice method: what to do instead. Keys of
+// other kinds refuse PSS.
+func checkPSS(ctx context.Context, s signer.Signer) error {
+	pub := s.Public()
+	_, own, err := usual(s)
+	if err != nil {
+		return err
+	}
+	if _, ok := pub.(*rsa.PublicKey); !ok {
+		opts := &rsa.PSSOptions{Hash: own, SaltLength: rsa.PSSSaltLengthEqualsHash}
+		signature, err := s.Sign(ctx, input(own, message(1)), opts)
+		if err == nil || signature != nil {
+			return fmt.Errorf("PSS options with a key that is not RSA: got %d bytes and error %v; want an error alone", len(signature), err)
+		}
+		return nil
+	}
+	if _, err := signs(ctx, s, signer.PKCS1v15, own); err != nil {
+		return err
+	}
+	if does, err := signs(ctx, s, signer.PSS, own); err != nil || !does {
+		return err
+	}
+	for _, hash := range hashes {
+		for _, salt := range []int{rsa.PSSSaltLengthEqualsHash, hash.Size()} {
+			signature, err := s.Sign(ctx, input(hash, message(1)), &rsa.PSSOptions{Hash: hash, SaltLength: salt})
+			switch {
+			case err != nil && signature != nil:
+				return fmt.Errorf("RSA-PSS with %v: a signature came with the error %q", hash, err)
+			case err != nil && hash == own:
+				return fmt.Errorf("RSA-PSS with %v and a salt of %d: %w", hash, salt, err)
+			case err != nil:
+				continue
+			}
+			if err := verifyThis(pub, signature, signer.PSS.Options(hash)); err != nil {
+				return fmt.Errorf("RSA-PSS: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// signs reports whether an RSA key signs with a padding. It is an error if that
+// is not what it says of itself, and if it refuses in a way that helps nobody.
+func signs(ctx context.Context, s signer.Signer, p signer.Padding, hash crypto.Hash) (bool, error) {
+	opts := p.Options(hash)
+	signature, err := s.Sign(ctx, input(hash, message(1)), opts)
+	if err == nil {
+		if !signer.Offers(s, p) {
+			return true, fmt.Errorf("signed with the padding %s, although tied to another", p)
+		}
+		return true, verifyThis(s.Public(), signature, opts)
+	}
+	t, tied := s.(signer.Tied)
+	var advice interface{ Advice() string }
+	switch {
+	case signature != nil:
+		return false, fmt.Errorf("the padding %s: a signature came with the error %q", p, err)
+	case tied && slices.Contains(t.Paddings(), p):
+		return false, fmt.Errorf("the key offers the padding %s: %w", p, err)
+	case !errors.Is(err, errors.ErrUnsupported):
+		return false, fmt.Errorf("the padding %s is refused with an error that does not wrap errors.ErrUnsupported: %w", p, err)
+	case !errors.As(err, &advice) || advice.Advice() == "":
+		return false, fmt.Errorf("the padding %s is refused without advice: %w", p, err)
+	}
+	return false, nil
+}
+
 func checkRefusals(ctx context.Context, s signer.Signer) error {
-	own, err := signer.HashFor(s.Public())
+	usually, own, err := usual(s)
 	if err != nil {
 		return err
 	}
@@ -190,10 +283,10 @@ func checkRefusals(ctx context.Context, s signer.Signer) error {
 		}
 	} else {
 		calls = append(calls,
-			call{"an empty digest", nil, own},
-			call{"a digest one byte short", digest[:len(digest)-1], own},
-			call{"a digest one byte long", append(bytes.Clone(digest), 0), own},
-			call{"a message instead of a digest", message(3), own},
+			call{"an empty digest", nil, usually},
+			call{"a digest one byte short", digest[:len(digest)-1], usually},
+			call{"a digest one byte long", append(bytes.Clone(digest), 0), usually},
+			call{"a message instead of a digest", message(3), usually},
 			call{"no hash function", digest, crypto.Hash(0)},
 			call{"SHA-1", make([]byte, 20), crypto.SHA1})
 	}
@@ -210,7 +303,7 @@ func checkRefusals(ctx context.Context, s signer.Signer) error {
 }
 
 func checkDigestUnchanged(ctx context.Context, s signer.Signer) error {
-	hash, err := signer.HashFor(s.Public())
+	opts, hash, err := usual(s)
 	if err != nil {
 		return err
 	}
@@ -218,7 +311,7 @@ func checkDigestUnchanged(ctx context.Context, s signer.Signer) error {
 	// Spare capacity, into which a careless append would write.
 	buffer := append(bytes.Clone(digest), 0xa5, 0xa5, 0xa5, 0xa5)
 	whole := bytes.Clone(buffer)
-	first, err := s.Sign(ctx, buffer[:len(digest)], hash)
+	first, err := s.Sign(ctx, buffer[:len(digest)], opts)
 	if err != nil {
 		return fmt.Errorf("sign: %w", err)
 	}
@@ -228,7 +321,7 @@ func checkDigestUnchanged(ctx context.Context, s signer.Signer) error {
 	kept := bytes.Clone(first)
 	clear(buffer)
 	other := input(hash, message(5))
-	if _, err := s.Sign(ctx, other, hash); err != nil {
+	if _, err := s.Sign(ctx, other, opts); err != nil {
 		return fmt.Errorf("sign again: %w", err)
 	}
 	if !bytes.Equal(first, kept) {
@@ -241,7 +334,7 @@ func checkDigestUnchanged(ctx context.Context, s signer.Signer) error {
 const patience = 5 * time.Second
 
 func checkContext(ctx context.Context, s signer.Signer) error {
-	hash, err := signer.HashFor(s.Public())
+	opts, hash, err := usual(s)
 	if err != nil {
 		return err
 	}
@@ -255,7 +348,7 @@ func checkContext(ctx context.Context, s signer.Signer) error {
 		want error
 	}{{cancelled, context.Canceled}, {expired, context.DeadlineExceeded}} {
 		start := time.Now()
-		signature, err := s.Sign(c.ctx, digest, hash)
+		signature, err := s.Sign(c.ctx, digest, opts)
 		if !errors.Is(err, c.want) {
 			return fmt.Errorf("sign with a context that has ended: got error %v; want one that wraps %v", err, c.want)
 		}
@@ -266,7 +359,7 @@ func checkContext(ctx context.Context, s signer.Signer) error {
 			return fmt.Errorf("sign with a context that has ended took %v", d)
 		}
 	}
-	if _, err := s.Sign(ctx, digest, hash); err != nil {
+	if _, err := s.Sign(ctx, digest, opts); err != nil {
 		return fmt.Errorf("sign after a call that was cancelled: %w", err)
 	}
 	return nil
@@ -277,7 +370,7 @@ const callers = 64
 
 func checkConcurrency(ctx context.Context, s signer.Signer) error {
 	pub := s.Public()
-	hash, err := signer.HashFor(pub)
+	opts, hash, err := usual(s)
 	if err != nil {
 		return err
 	}
@@ -286,19 +379,24 @@ func checkConcurrency(ctx context.Context, s signer.Signer) error {
 	for i := range callers {
 		wg.Go(func() {
 			digest := input(hash, message(i))
-			signature, err := s.Sign(ctx, digest, hash)
+			signature, err := s.Sign(ctx, digest, opts)
 			switch {
 			case err != nil:
 				failures[i] = fmt.Errorf("sign: %w", err)
 			case !sameKey(pub, s.Public()):
 				failures[i] = errors.New("two calls of Public returned different keys")
 			default:
-				failures[i] = verify(pub, digest, signature, hash)
+				failures[i] = verify(pub, digest, signature, opts)
 			}
 		})
 	}
 	wg.Wait()
 	return errors.Join(failures...)
+}
+
+// pssAlgorithms are those of a certificate signed by a key that is tied to PSS.
+var pssAlgorithms = map[crypto.Hash]x509.SignatureAlgorithm{
+	crypto.SHA256: x509.SHA256WithRSAPSS, crypto.SHA384: x509.SHA384WithRSAPSS, crypto.SHA512: x509.SHA512WithRSAPSS,
 }
 
 // checkCertificate: through [signer.Crypto] the key serves crypto/x509.
@@ -308,6 +406,11 @@ func checkCertificate(ctx context.Context, s signer.Signer) error {
 		Subject:      pkix.Name{CommonName: "signertest"},
 		NotBefore:    time.Unix(0, 0),
 		NotAfter:     time.Unix(1<<31, 0),
+	}
+	if opts, hash, err := usual(s); err != nil {
+		return err
+	} else if opts != crypto.SignerOpts(hash) {
+		template.SignatureAlgorithm = pssAlgorithms[hash]
 	}
 	key := signer.Crypto(ctx, s)
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -323,5 +426,5 @@ func checkCertificate(ctx context.Context, s signer.Signer) error {
 
 // checkProof: what a program asks of every key before it relies on it.
 func checkProof(ctx context.Context, s signer.Signer) error {
-	return signer.Prove(ctx, s, crypto.Hash(0))
+	return signer.Prove(ctx, s, nil)
 }

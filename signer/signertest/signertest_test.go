@@ -3,6 +3,7 @@ package signertest
 import (
 	"context"
 	"crypto"
+	"crypto/rsa"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -81,9 +82,26 @@ func TestFaultsAreSeen(t *testing.T) {
 			}
 			return good.Sign(ctx, d, o)
 		})},
-		{"PSS options ignored", checkSignatures, faulty{Key: rsaKey, sign: func(ctx context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
+		{"PSS options ignored", checkPSS, faulty{Key: rsaKey, sign: func(ctx context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
 			return rsaKey.Sign(ctx, d, o.HashFunc())
 		}}},
+		{"PSS with the longest salt", checkPSS, faulty{Key: rsaKey, sign: func(ctx context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
+			if _, ok := o.(*rsa.PSSOptions); ok {
+				o = &rsa.PSSOptions{Hash: o.HashFunc(), SaltLength: rsa.PSSSaltLengthAuto}
+			}
+			return rsaKey.Sign(ctx, d, o)
+		}}},
+		{"PSS refused without advice", checkPSS, refusesPSS(rsaKey, errors.ErrUnsupported)},
+		{"PSS refused by another error", checkPSS, refusesPSS(rsaKey, advised{errors.New("no")})},
+		{"neither padding", checkSignatures, faulty{Key: rsaKey, sign: func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {
+			return nil, advised{errors.ErrUnsupported}
+		}}},
+		{"PSS offered and refused", checkPSS, tied{refusesPSS(rsaKey, advised{errors.ErrUnsupported}), []signer.Padding{signer.PKCS1v15, signer.PSS}}},
+		{"PSS not offered and signed", checkPSS, tied{rsaKey, []signer.Padding{signer.PKCS1v15}}},
+		{"PKCS #1 v1.5 not offered and signed", checkPSS, tied{rsaKey, []signer.Padding{signer.PSS}}},
+		{"PSS with an EC key", checkPSS, signs(func(ctx context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
+			return good.Sign(ctx, d, o.HashFunc())
+		})},
 		{"Ed25519 over the digest", checkSignatures, faulty{Key: ed, sign: func(ctx context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
 			sum := sha256.Sum256(d)
 			return ed.Sign(ctx, sum[:], o)
@@ -195,6 +213,52 @@ func TestFaultsAreSeen(t *testing.T) {
 			t.Log(err)
 		})
 	}
+}
+
+// refusesPSS is a key that refuses PSS with an error.
+func refusesPSS(k *signer.Key, refusal error) faulty {
+	return faulty{Key: k, sign: func(ctx context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
+		if _, ok := o.(*rsa.PSSOptions); ok {
+			return nil, refusal
+		}
+		return k.Sign(ctx, d, o)
+	}}
+}
+
+// advised is an error that says what to do.
+type advised struct{ error }
+
+func (a advised) Unwrap() error { return a.error }
+func (advised) Advice() string  { return "take another key" }
+
+// tied is a signer that says which paddings it has.
+type tied struct {
+	signer.Signer
+	paddings []signer.Padding
+}
+
+func (tied) Hashes() []crypto.Hash        { return nil }
+func (t tied) Paddings() []signer.Padding { return t.paddings }
+
+// A signer that makes PSS signatures only, and one that makes none, pass if
+// they say so.
+func TestPaddings(t *testing.T) {
+	k := generate(t, signer.RSA2048)
+	t.Run("no PSS", func(t *testing.T) {
+		Run(t, func(*testing.T) signer.Signer { return refusesPSS(k, advised{errors.ErrUnsupported}) })
+	})
+	t.Run("PSS only", func(t *testing.T) {
+		Run(t, func(*testing.T) signer.Signer {
+			return tied{faulty{Key: k, sign: func(ctx context.Context, d []byte, o crypto.SignerOpts) ([]byte, error) {
+				if h, ok := o.(crypto.Hash); ok && h == crypto.SHA256 {
+					return nil, advised{errors.ErrUnsupported}
+				} else if ok {
+					return nil, errors.New("no")
+				}
+				return k.Sign(ctx, d, o)
+			}}, []signer.Padding{signer.PSS}}
+		})
+	})
 }
 
 // A signer that never returns does not keep the suite for ever.

@@ -60,7 +60,7 @@ func (m *made) open(ctx context.Context, env *cli.Env, named namedKey, of *x509.
 		return subject{}, err
 	}
 	m.opened = append(m.opened, key)
-	if err := signer.Prove(ctx, key, 0); err != nil {
+	if err := signer.Prove(ctx, key, nil); err != nil {
 		return subject{}, fmt.Errorf("%s %s: %w", named.option, named.uri, err)
 	}
 	return subject{public: key.Public(), signer: key}, nil

@@ -127,7 +127,7 @@ func TestOpen(t *testing.T) {
 			if got, want := k.URI().String(), tt.uri.String(); got != want {
 				t.Errorf("URI() = %s; want %s", got, want)
 			}
-			if err := signer.Prove(t.Context(), k, 0); err != nil {
+			if err := signer.Prove(t.Context(), k, nil); err != nil {
 				t.Error(err)
 			}
 			if tt.local { // a program is held to it in a package of its own
@@ -235,7 +235,7 @@ func TestCreate(t *testing.T) {
 			if pub, ok := k.Public().(*ecdsa.PublicKey); !ok || pub.Curve.Params().BitSize != 384 {
 				t.Errorf("the key is %T", k.Public())
 			}
-			if err := signer.Prove(t.Context(), k, 0); err != nil {
+			if err := signer.Prove(t.Context(), k, nil); err != nil {
 				t.Error(err)
 			}
 			again, err := kms.Open(t.Context(), u, kms.Config{LookupEnv: lookup})

@@ -115,7 +115,7 @@ func TestAWS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer made.Close()
-	if err := signer.Prove(t.Context(), made, 0); err != nil {
+	if err := signer.Prove(t.Context(), made, nil); err != nil {
 		t.Error(err)
 	}
 	if !strings.HasPrefix(made.Note(), "arn:aws:kms:") || !slices.Equal(made.Hashes(), []crypto.Hash{crypto.SHA384}) {

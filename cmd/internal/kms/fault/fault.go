@@ -64,6 +64,11 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Is makes a fault of the kind Unsupported match [errors.ErrUnsupported].
+func (e *Error) Is(target error) bool {
+	return target == errors.ErrUnsupported && e.Kind == Unsupported
+}
+
 // Advice returns the first hint in e, for the programs that show it.
 func (e *Error) Advice() string { return HintOf(e) }
 

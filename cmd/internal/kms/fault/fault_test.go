@@ -31,6 +31,10 @@ func TestError(t *testing.T) {
 	if fault.HintOf(nil) != "" || fault.KindOf(nil) != "" {
 		t.Error("nil has no hint and no kind")
 	}
+	wrapped := fmt.Errorf("sign: %w", fault.New(fault.Unsupported, "", "no"))
+	if !errors.Is(wrapped, errors.ErrUnsupported) || errors.Is(outer, errors.ErrUnsupported) {
+		t.Error("errors.ErrUnsupported is that of the kind Unsupported alone")
+	}
 	for _, k := range []fault.Kind{fault.NotFound, fault.Denied, fault.Credentials, fault.Locked, fault.Unfit, fault.Malformed, fault.Unsupported} {
 		if k.Temporary() {
 			t.Errorf("%s is temporary", k)

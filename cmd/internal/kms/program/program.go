@@ -23,6 +23,13 @@
 // output, its bytes as they are: ECDSA-Sig-Value in DER (RFC 3279, 2.2.3), or
 // RSASSA-PKCS1-v1_5 (RFC 8017, 8.2). The digest is not hashed again.
 //
+//	PROGRAM ARGS... sign pss-sha256
+//	PROGRAM ARGS... sign pss-sha384
+//	PROGRAM ARGS... sign pss-sha512
+//
+// are the same for RSASSA-PSS (RFC 8017, 8.1), with MGF1 of that hash and a salt
+// of its length. A program for timestamps need not know them, and fails.
+//
 //	PROGRAM ARGS... sign none
 //
 // is the same for Ed25519 (RFC 8032), and reads the message itself.
@@ -143,7 +150,7 @@ func (k *Key) HonoursContext() bool { return false }
 // Close does nothing: no program is running between signatures.
 func (k *Key) Close() error { return nil }
 
-// Sign implements [signer.Signer]. PSS is not part of the protocol.
+// Sign implements [signer.Signer], PSS with a salt as long as the hash.
 func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", opSign, err)
@@ -151,12 +158,20 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 	if err := signer.CheckDigest(k.public, digest, opts); err != nil {
 		return nil, err
 	}
-	if _, ok := opts.(*rsa.PSSOptions); ok {
-		return nil, fault.New(fault.Unsupported, opSign, "%s: a program makes no RSA-PSS signatures", k.command.path)
-	}
 	name := hashNames[opts.HashFunc()]
+	pss, isPSS := opts.(*rsa.PSSOptions)
+	if isPSS {
+		if pss.SaltLength != rsa.PSSSaltLengthEqualsHash && pss.SaltLength != opts.HashFunc().Size() {
+			return nil, fault.New(fault.Unsupported, opSign, "%s: a PSS salt that is not as long as the hash", k.command.path).
+				WithHint("ask for a salt as long as the hash")
+		}
+		name = "pss-" + name
+	}
 	signature, err := k.command.run(ctx, call{op: opSign, words: []string{"sign", name}, input: digest, limit: maxSignature})
 	if err != nil {
+		if f, ok := errors.AsType[*fault.Error](err); ok && isPSS && f.Kind == fault.Unfit {
+			f.Hint += ", and see whether it knows how to make RSA-PSS signatures at all"
+		}
 		return nil, err
 	}
 	if err := checkForm(k.public, signature); err != nil {

@@ -85,7 +85,11 @@ func sign(how, file string, args []string) error {
 		}
 		return writePublic(key.Public())
 	}
-	hash := map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}[args[1]]
+	word, pss := strings.CutPrefix(args[1], "pss-")
+	if pss && how == "no PSS" {
+		return errors.New("not supported: " + args[1])
+	}
+	hash := map[string]crypto.Hash{"sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512}[word]
 	digest, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return err
@@ -120,7 +124,11 @@ func sign(how, file string, args []string) error {
 		slices.Sort(env)
 		return fmt.Errorf("in %s with %s", folder, env)
 	}
-	signature, err := key.Sign(context.Background(), digest, hash)
+	padding := signer.PKCS1v15
+	if pss {
+		padding = signer.PSS
+	}
+	signature, err := key.Sign(context.Background(), digest, padding.Options(hash))
 	if err != nil {
 		return err
 	}
@@ -302,7 +310,9 @@ func TestSignRefuses(t *testing.T) {
 		})
 	}
 	_, err := open(t, uri(t, "well", signer.RSA2048)).Sign(t.Context(), digest, &rsa.PSSOptions{Hash: crypto.SHA256})
-	check(t, err, fault.Unsupported, "RSA-PSS", "")
+	check(t, err, fault.Unsupported, "PSS salt", "as long as the hash")
+	_, err = open(t, uri(t, "no PSS", signer.RSA2048)).Sign(t.Context(), digest, signer.PSS.Options(crypto.SHA256))
+	check(t, err, fault.Unfit, "not supported: pss-sha256", "whether it knows how to make RSA-PSS")
 }
 
 // The program gets what is documented, and nothing else.

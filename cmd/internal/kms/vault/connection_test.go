@@ -32,7 +32,7 @@ func TestUnixSocket(t *testing.T) {
 	go server.Serve(listener)
 	defer server.Close()
 	key := openWith(t, "tsa", vault.Config{LookupEnv: env{"VAULT_ADDR": "unix://" + path, "VAULT_TOKEN": v.Root}.lookup})
-	if err := signer.Prove(t.Context(), key, 0); err != nil {
+	if err := signer.Prove(t.Context(), key, nil); err != nil {
 		t.Error(err)
 	}
 }

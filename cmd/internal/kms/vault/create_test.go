@@ -18,7 +18,7 @@ func TestCreate(t *testing.T) {
 				t.Fatal(err)
 			}
 			key := open(t, v, string(kind))
-			if err := signer.Prove(t.Context(), key, 0); err != nil {
+			if err := signer.Prove(t.Context(), key, nil); err != nil {
 				t.Error(err)
 			}
 			check(t, vault.Create(t.Context(), u, kind, config(v)), wantFault{fault.Unfit, "it exists already", "rotate"})

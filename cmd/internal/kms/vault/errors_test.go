@@ -143,7 +143,7 @@ func TestSignErrors(t *testing.T) {
 				t.Error("a signature came with the error")
 			}
 			check(t, err, tt.want)
-			if err := signer.Prove(t.Context(), key, 0); err != nil {
+			if err := signer.Prove(t.Context(), key, nil); err != nil {
 				t.Errorf("it does not recover: %v", err)
 			}
 		})
@@ -248,7 +248,7 @@ func TestRedirect(t *testing.T) {
 	key := open(t, standby, "tsa")
 	there := vaultfake.Fault{On: vaultfake.OnSign, Status: http.StatusTemporaryRedirect, Location: active.URL + "/v1/transit/sign/tsa/sha2-256"}
 	standby.Inject(there)
-	if err := signer.Prove(t.Context(), key, 0); err != nil {
+	if err := signer.Prove(t.Context(), key, nil); err != nil {
 		t.Errorf("one redirection: %v", err)
 	}
 	if n := active.Calls(vaultfake.OnSign); n != 1 {
@@ -268,7 +268,7 @@ func TestRedirectToPlain(t *testing.T) {
 	defer h.Close()
 	key := openWith(t, "tsa", vault.Config{LookupEnv: env{"VAULT_ADDR": h.URL, "VAULT_TOKEN": v.Root, "VAULT_SKIP_VERIFY": "1"}.lookup})
 	v.Inject(vaultfake.Fault{On: vaultfake.OnSign, Status: http.StatusTemporaryRedirect, Location: plain.URL + "/v1/transit/sign/tsa/sha2-256"})
-	check(t, signer.Prove(t.Context(), key, 0), wantFault{fault.Unreachable, "a redirection from https to http", ""})
+	check(t, signer.Prove(t.Context(), key, nil), wantFault{fault.Unreachable, "a redirection from https to http", ""})
 	if n := plain.Calls(""); n != 0 {
 		t.Errorf("%d calls without TLS", n)
 	}
@@ -282,7 +282,7 @@ func TestRedirectOfAnother(t *testing.T) {
 	key := open(t, v, "tsa")
 	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther} {
 		v.Inject(vaultfake.Fault{On: vaultfake.OnSign, Status: status, Location: portal.URL + "/login", Times: 1})
-		check(t, signer.Prove(t.Context(), key, 0), wantFault{fault.Malformed, http.StatusText(status), "what stands in between"})
+		check(t, signer.Prove(t.Context(), key, nil), wantFault{fault.Malformed, http.StatusText(status), "what stands in between"})
 	}
 	if n := portal.Calls(""); n != 0 {
 		t.Errorf("%d calls of the portal, with the token", n)
@@ -294,9 +294,9 @@ func TestSealAndUnseal(t *testing.T) {
 	createKey(t, v, "tsa", "ecdsa-p256")
 	key := open(t, v, "tsa")
 	v.Seal()
-	check(t, signer.Prove(t.Context(), key, 0), wantFault{fault.Locked, "sealed", "unseal"})
+	check(t, signer.Prove(t.Context(), key, nil), wantFault{fault.Locked, "sealed", "unseal"})
 	v.Unseal()
-	if err := signer.Prove(t.Context(), key, 0); err != nil {
+	if err := signer.Prove(t.Context(), key, nil); err != nil {
 		t.Errorf("unsealed: %v", err)
 	}
 }

@@ -105,7 +105,7 @@ func TestRealVersions(t *testing.T) {
 		if key.Version() != i+1 {
 			t.Errorf("version %d; want %d", key.Version(), i+1)
 		}
-		if err := signer.Prove(t.Context(), key, 0); err != nil {
+		if err := signer.Prove(t.Context(), key, nil); err != nil {
 			t.Errorf("version %d: %v", key.Version(), err)
 		}
 	}
@@ -116,20 +116,20 @@ func TestRealVersions(t *testing.T) {
 	}
 
 	v.do(t, "POST", v.mount+"/keys/tsa/config", `{"min_encryption_version":2}`)
-	check(t, signer.Prove(t.Context(), first, 0), wantFault{fault.Unfit, "minimum encryption key version", "min_encryption_version=0"})
+	check(t, signer.Prove(t.Context(), first, nil), wantFault{fault.Unfit, "minimum encryption key version", "min_encryption_version=0"})
 	_, err := vault.Open(t.Context(), uri(t, "hashivault://tsa"), old)
 	check(t, err, wantFault{fault.Unfit, "below min_encryption_version 2", "min_encryption_version=0"})
 
 	v.do(t, "POST", v.mount+"/keys/tsa/config", `{"min_encryption_version":0,"min_decryption_version":2}`)
-	check(t, signer.Prove(t.Context(), first, 0), wantFault{fault.NotFound, "no such key version", "min_decryption_version=1"})
+	check(t, signer.Prove(t.Context(), first, nil), wantFault{fault.NotFound, "no such key version", "min_decryption_version=1"})
 	_, err = vault.Open(t.Context(), uri(t, "hashivault://tsa"), old)
 	check(t, err, wantFault{fault.Unfit, "none of its versions (2)", "min_decryption_version=1"})
 
 	v.do(t, "POST", v.mount+"/keys/tsa/config", `{"deletion_allowed":true}`)
 	v.do(t, "DELETE", v.mount+"/keys/tsa", "")
-	check(t, signer.Prove(t.Context(), first, 0), wantFault{fault.NotFound, "not found", "vault write -f"})
+	check(t, signer.Prove(t.Context(), first, nil), wantFault{fault.NotFound, "not found", "vault write -f"})
 	v.create(t, "tsa", signer.P256)
-	check(t, signer.Prove(t.Context(), second, 0), wantFault{fault.NotFound, "higher than the latest", "restart"})
+	check(t, signer.Prove(t.Context(), second, nil), wantFault{fault.NotFound, "higher than the latest", "restart"})
 }
 
 func TestRealErrors(t *testing.T) {
@@ -189,7 +189,7 @@ func TestRealPolicy(t *testing.T) {
 	both := fmt.Sprintf("%q,%q", v.mount+"sign", v.mount+"read")
 	for _, kind := range []signer.KeyType{signer.P256, signer.Ed25519, signer.RSA2048} {
 		key := openWith(t, string(kind), v.config(token(both)))
-		if err := signer.Prove(t.Context(), key, 0); err != nil {
+		if err := signer.Prove(t.Context(), key, nil); err != nil {
 			t.Error(err)
 		}
 	}
@@ -199,7 +199,7 @@ func TestRealPolicy(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			key := openWith(t, "p256", v.config(token(tt.policies)))
-			check(t, signer.Prove(t.Context(), key, 0), wantFault{fault.Denied, "may not do this", tt.hint})
+			check(t, signer.Prove(t.Context(), key, nil), wantFault{fault.Denied, "may not do this", tt.hint})
 		})
 	}
 	_, err := vault.Open(t.Context(), uri(t, "hashivault://p256"), v.config(v.newToken(t, `{"policies":["default"],"ttl":"1m"}`)))
@@ -220,11 +220,11 @@ func TestRealRenewal(t *testing.T) {
 	ended := openWith(t, "tsa", v.config(token(`,"renewable":false`)))
 	batch := openWith(t, "tsa", v.config(token(`,"type":"batch"`)))
 	time.Sleep(10 * time.Second)
-	if err := signer.Prove(t.Context(), renewed, 0); err != nil {
+	if err := signer.Prove(t.Context(), renewed, nil); err != nil {
 		t.Errorf("a token that can be renewed: %v", err)
 	}
 	for _, key := range []*vault.Key{ended, batch} {
-		check(t, signer.Prove(t.Context(), key, 0), wantFault{fault.Credentials, "not accepted", "VAULT_TOKEN"})
+		check(t, signer.Prove(t.Context(), key, nil), wantFault{fault.Credentials, "not accepted", "VAULT_TOKEN"})
 	}
 }
 

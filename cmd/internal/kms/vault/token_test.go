@@ -104,7 +104,7 @@ func (b *bubble) reported() []error {
 
 func (b *bubble) prove(key signer.Signer, when string) {
 	b.t.Helper()
-	if err := signer.Prove(b.t.Context(), key, 0); err != nil {
+	if err := signer.Prove(b.t.Context(), key, nil); err != nil {
 		b.t.Errorf("%s: %v", when, err)
 	}
 }

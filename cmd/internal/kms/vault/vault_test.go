@@ -148,12 +148,12 @@ func TestProof(t *testing.T) {
 			v := vaultfake.Start(t)
 			createKey(t, v, "tsa", tt.kind)
 			key := open(t, v, "tsa")
-			if err := signer.Prove(t.Context(), key, 0); err != nil {
+			if err := signer.Prove(t.Context(), key, nil); err != nil {
 				t.Fatalf("a good key: %v", err)
 			}
 			tt.fault.On = vaultfake.OnSign
 			v.Inject(tt.fault)
-			err := signer.Prove(t.Context(), key, 0)
+			err := signer.Prove(t.Context(), key, nil)
 			if !errors.Is(err, signer.ErrProof) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v; want ErrProof, and a word of %q", err, tt.want)
 			}
@@ -173,7 +173,7 @@ func TestOpenBao(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer key.Close()
-	if err := signer.Prove(t.Context(), key, 0); err != nil {
+	if err := signer.Prove(t.Context(), key, nil); err != nil {
 		t.Error(err)
 	}
 	if got := v.LastHeader().Get("X-Vault-Namespace"); got != "tsa" {
@@ -215,7 +215,7 @@ func TestVersions(t *testing.T) {
 	}
 	// The open key signs with the version that it was opened with.
 	for _, key := range []*vault.Key{first, second} {
-		if err := signer.Prove(t.Context(), key, 0); err != nil {
+		if err := signer.Prove(t.Context(), key, nil); err != nil {
 			t.Errorf("version %d: %v", key.Version(), err)
 		}
 	}
@@ -332,7 +332,7 @@ func TestTLS(t *testing.T) {
 	}
 	for _, e := range []env{with("VAULT_CACERT", ca), with("BAO_CACERT", ca), with("BAO_CACERT_BYTES", string(pemBytes)), with("BAO_SKIP_VERIFY", "true")} {
 		key := openWith(t, "tsa", vault.Config{LookupEnv: e.lookup})
-		if err := signer.Prove(t.Context(), key, 0); err != nil {
+		if err := signer.Prove(t.Context(), key, nil); err != nil {
 			t.Error(err)
 		}
 	}
