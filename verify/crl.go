@@ -37,8 +37,8 @@ const (
 // its kind. It must be current: its nextUpdate not past, or, for a certificate
 // that has expired, not before the certificate ended. A list that was made
 // after the certificate expired need not list it any longer (RFC 5280, 3.3) and
-// does not count, unless it says so in an expiredCertsOnCRL extension. What no
-// list speaks of is unknown.
+// does not count, unless it says so in an expiredCertsOnCRL extension or the
+// query accepts it. What no list speaks of is unknown.
 type CRLs struct {
 	lists []*crl // newest first
 }

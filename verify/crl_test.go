@@ -271,22 +271,37 @@ func TestRevocationOfExpired(t *testing.T) {
 		extensions [][]byte
 		entries    [][]byte
 		want       verify.Reason
+		loose      verify.Reason // with AcceptListsAfterExpiry
 	}{
-		{"last list before the end", end.Add(-time.Hour), end.Add(time.Hour), nil, nil, ""},
-		{"list that ended before", end.Add(-2 * time.Hour), end.Add(-time.Hour), nil, nil, verify.ReasonRevocationUnknown},
-		{"today's list", later.Add(-time.Hour), later.Add(time.Hour), nil, nil, verify.ReasonRevocationUnknown},
-		{"today's list with the entry", later.Add(-time.Hour), later.Add(time.Hour), nil, [][]byte{revoked(chain.Leaf, end, 1)}, verify.ReasonRevoked},
-		{"today's list, which keeps it", later.Add(-time.Hour), later.Add(time.Hour), keeps(end), nil, ""},
-		{"today's list, which keeps later ones", later.Add(-time.Hour), later.Add(time.Hour), keeps(end.Add(time.Second)), nil, verify.ReasonRevocationUnknown},
+		{"last list before the end", end.Add(-time.Hour), end.Add(time.Hour), nil, nil, "", ""},
+		{"list that ended before", end.Add(-2 * time.Hour), end.Add(-time.Hour), nil, nil, verify.ReasonRevocationUnknown, verify.ReasonRevocationUnknown},
+		{"list after the end, stale since", end.Add(time.Hour), end.Add(2 * time.Hour), nil, nil, verify.ReasonRevocationUnknown, verify.ReasonRevocationUnknown},
+		{"stale list after the end, which keeps it", end.Add(time.Hour), end.Add(2 * time.Hour), keeps(end), nil, "", ""},
+		{"today's list", later.Add(-time.Hour), later.Add(time.Hour), nil, nil, verify.ReasonRevocationUnknown, ""},
+		{"today's list with the entry", later.Add(-time.Hour), later.Add(time.Hour), nil, [][]byte{revoked(chain.Leaf, end, 1)}, verify.ReasonRevoked, verify.ReasonRevoked},
+		{"today's list, which keeps it", later.Add(-time.Hour), later.Add(time.Hour), keeps(end), nil, "", ""},
+		{"today's list, which keeps later ones", later.Add(-time.Hour), later.Add(time.Hour), keeps(end.Add(time.Second)), nil, verify.ReasonRevocationUnknown, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := crlForge{issuer: chain.Intermediate, key: chain.IntermediateKey, this: test.this, next: test.next,
 				extensions: test.extensions, entries: test.entries}
 			p := policyFor(t, f)
 			p.Now = func() time.Time { return later }
-			p.Revocation = crls(t, c.make(t), rootCRL(t, chain))
+			lists := crls(t, c.make(t), rootCRL(t, chain))
+			p.Revocation = lists
 			check(t, p, f, test.want)
+			p.Revocation = afterExpiry(lists)
+			check(t, p, f, test.loose)
 		})
+	}
+}
+
+// afterExpiry has evidence asked with AcceptListsAfterExpiry.
+func afterExpiry(evidence verify.RevocationEvidence) checker {
+	return func(q verify.RevocationQuery) (*verify.Revocation, error) {
+		q.AcceptListsAfterExpiry = true
+		s, err := evidence.RevocationStatus(q)
+		return s.Revocation, err
 	}
 }
 

@@ -129,21 +129,29 @@ func (p *period) current(what string, q RevocationQuery) error {
 	switch {
 	case p.thisUpdate.After(q.Now.Add(DefaultMaxFuture)):
 		return fmt.Errorf("the %s is of %s, which is in the future", what, stamp(p.thisUpdate))
-	case p.nextUpdate.Before(reliance(q)):
+	case p.nextUpdate.Before(p.reliance(q)):
 		return fmt.Errorf("the %s of %s is stale since %s", what, stamp(p.thisUpdate), stamp(p.nextUpdate))
-	case p.thisUpdate.After(end) && (p.expiredSince.IsZero() || end.Before(p.expiredSince)):
+	case !p.covers(end) && !q.AcceptListsAfterExpiry:
 		return fmt.Errorf("the %s of %s is younger than the end of the certificate, %s, and need not have it", what, stamp(p.thisUpdate), stamp(end))
 	}
 	return nil
 }
 
+// covers reports whether the statement has to know a certificate that ends at
+// end: it was made before, or says that it knows those that have expired since.
+func (p *period) covers(end time.Time) bool {
+	return !p.thisUpdate.After(end) || !p.expiredSince.IsZero() && !end.Before(p.expiredSince)
+}
+
 // reliance returns the time up to which a statement has to hold: now, or the
-// end of a certificate that has expired, since nobody revokes it later.
-func reliance(q RevocationQuery) time.Time {
-	if end := q.Certificate.NotAfter; q.Now.After(end) {
-		return end
+// end of a certificate that has expired, since nobody revokes it later. One
+// that need not know the certificate any more has to hold now.
+func (p *period) reliance(q RevocationQuery) time.Time {
+	end := q.Certificate.NotAfter
+	if !q.Now.After(end) || !p.covers(end) && q.AcceptListsAfterExpiry {
+		return q.Now
 	}
-	return q.Now
+	return end
 }
 
 // mayVouch reports whether the key usage of a certificate, if it has one, has

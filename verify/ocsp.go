@@ -420,7 +420,7 @@ func (s *ocspSingle) status(q RevocationQuery, by *x509.Certificate) error {
 	if err := s.current("OCSP response", q); err != nil {
 		return err
 	}
-	switch at := reliance(q); {
+	switch at := s.reliance(q); {
 	case by == nil:
 	case !inWindow(by, at):
 		return fmt.Errorf("the certificate of the OCSP responder %s is not valid at %s", subject(by), stamp(at))

@@ -222,23 +222,37 @@ func TestOCSPOfExpired(t *testing.T) {
 		extensions [][]byte
 		status     []byte
 		want       verify.Reason
+		loose      verify.Reason // with AcceptListsAfterExpiry
 	}{
-		{"last response before the end", end.Add(-time.Hour), end.Add(time.Hour), nil, nil, ""},
-		{"response that ended before", end.Add(-2 * time.Hour), end.Add(-time.Hour), nil, nil, verify.ReasonRevocationUnknown},
-		{"today's response", later.Add(-time.Hour), later.Add(time.Hour), nil, nil, verify.ReasonRevocationUnknown},
-		{"today's response, revoked", later.Add(-time.Hour), later.Add(time.Hour), nil, ocspRevoked(end.Add(-time.Hour), 1), verify.ReasonRevoked},
-		{"today's response, which keeps it", later.Add(-time.Hour), later.Add(time.Hour), keeps(end), nil, ""},
-		{"today's response, which keeps later ones", later.Add(-time.Hour), later.Add(time.Hour), keeps(end.Add(time.Second)), nil, verify.ReasonRevocationUnknown},
+		{"last response before the end", end.Add(-time.Hour), end.Add(time.Hour), nil, nil, "", ""},
+		{"response that ended before", end.Add(-2 * time.Hour), end.Add(-time.Hour), nil, nil, verify.ReasonRevocationUnknown, verify.ReasonRevocationUnknown},
+		{"response after the end, stale since", end.Add(time.Hour), end.Add(2 * time.Hour), nil, nil, verify.ReasonRevocationUnknown, verify.ReasonRevocationUnknown},
+		{"today's response", later.Add(-time.Hour), later.Add(time.Hour), nil, nil, verify.ReasonRevocationUnknown, ""},
+		{"today's response, revoked", later.Add(-time.Hour), later.Add(time.Hour), nil, ocspRevoked(end.Add(-time.Hour), 1), verify.ReasonRevoked, verify.ReasonRevoked},
+		{"today's response, which keeps it", later.Add(-time.Hour), later.Add(time.Hour), keeps(end), nil, "", ""},
+		{"today's response, which keeps later ones", later.Add(-time.Hour), later.Add(time.Hour), keeps(end.Add(time.Second)), nil, verify.ReasonRevocationUnknown, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := policyFor(t, f)
 			p.Now = func() time.Time { return later }
-			p.Revocation = responses(t, s.intermediate(), s.leaf(func(f *ocspForge) {
+			response := func(f *ocspForge) {
 				f.produced = test.this
 				o := &f.singles[0]
 				o.this, o.next, o.extensions, o.status = test.this, test.next, test.extensions, test.status
-			}))
+			}
+			byIssuer := responses(t, s.intermediate(), s.leaf(response))
+			p.Revocation = byIssuer
 			check(t, p, f, test.want)
+			p.Revocation = afterExpiry(byIssuer)
+			check(t, p, f, test.loose)
+			// The certificate of a responder lasts for days only.
+			responder := s.responder(func(c *x509.Certificate) {
+				c.NotBefore, c.NotAfter = test.this.Add(-time.Minute), test.next
+			})
+			p.Revocation = afterExpiry(responses(t, s.intermediate(), s.leaf(response, s.delegated(responder))))
+			if test.extensions == nil { // else it would have to be valid at the end
+				check(t, p, f, test.loose)
+			}
 		})
 	}
 }

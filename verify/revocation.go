@@ -26,6 +26,14 @@ type RevocationQuery struct {
 	Issuer *x509.Certificate
 	// GenTime is the token's time, Now the local one.
 	GenTime, Now time.Time
+
+	// AcceptListsAfterExpiry takes a statement that was made after the
+	// certificate expired, and still holds at Now, for what it would be before:
+	// that the certificate is not revoked if it is not in there. RFC 5280, 3.3
+	// lets a CA drop revoked certificates that have expired, so a certificate
+	// that was revoked in time can pass for good. The Notary Project's tools
+	// ask so.
+	AcceptListsAfterExpiry bool
 }
 
 // A Revocation says when and why a certificate was revoked.
