@@ -1,11 +1,12 @@
-// Package revocation finds out whether the certificates of a timestamp's chain
-// are revoked, by asking where they say that one can ask: OCSP responders (RFC
+// Package revocation finds out whether the certificates of a chain, a timestamp
+// authority's or a signer's, are revoked, by asking where they say that one can ask: OCSP responders (RFC
 // 6960) and revocation lists (RFC 5280, 4.2.1.13).
 //
 //	f := revocation.New(revocation.Config{Mode: revocation.Require, Cache: dir})
 //	stamp, findings, err := f.Verify(ctx, policy, func(p verify.Policy) (*verify.Timestamp, error) {
 //		return p.Token(token, imprint)
 //	})
+//	findings, err := f.Chain(ctx, chain, time.Now()) // of a chain that was verified
 //
 // It only transports. What a statement is worth, package verify decides, of one
 // from the cache no less than of one just fetched, so neither the network nor
@@ -42,6 +43,10 @@ const (
 	Soft Mode = "soft"
 	// Require refuses it, with [verify.ReasonRevocationUnknown].
 	Require Mode = "require"
+	// Named refuses it if it names a responder or a list, and accepts one that
+	// names none, about which nobody is meant to know. It is the rule of the
+	// Notary Project.
+	Named Mode = "named"
 )
 
 // DefaultTimeout is how long one fetch may take where [Config.Timeout] is zero.
@@ -55,17 +60,24 @@ const (
 	// maxRounds bounds the chains that are asked about: cross-certified
 	// authorities have two or three.
 	maxRounds = 8
-	// maxFetches bounds the certificates asked about at the same time.
+	// maxFetches bounds the certificates that one Fetcher asks about at the
+	// same time.
 	maxFetches = 8
 )
 
 // Config says how to ask. The zero value accepts what is not known and keeps
 // nothing.
 type Config struct {
-	// Mode is Soft or Require. Empty means Soft.
+	// Mode is Soft, Require or Named. Empty means Soft.
 	Mode Mode
 	// Given is evidence at hand, which counts besides what is fetched.
 	Given verify.Evidence
+	// AcceptListsAfterExpiry takes lists and answers that were made after a
+	// certificate expired, and hold now, for proof that it was not revoked,
+	// although they need not know it any more (RFC 5280, 3.3): a certificate
+	// that was revoked in time may then pass for good. False asks for a
+	// statement that had to know it. The Notary Project does not.
+	AcceptListsAfterExpiry bool
 	// Cache is the directory that keeps what was fetched for the next process.
 	// It is made when there is something to keep. Empty keeps nothing.
 	Cache string
@@ -90,9 +102,10 @@ type Config struct {
 // are; a redirect from outside may not lead there. Link-local addresses, and
 // others where clouds have their metadata, are never visited.
 type Fetcher struct {
-	cfg   Config
-	cache cache
-	warn  sync.Once
+	cfg    Config
+	cache  cache
+	warn   sync.Once
+	places chan struct{} // one for each certificate that is asked about
 
 	mu      sync.Mutex
 	answers map[string]*answer // by certificate and issuer
@@ -110,7 +123,8 @@ func New(cfg Config) *Fetcher {
 	if cfg.Warn == nil {
 		cfg.Warn = func(error) {}
 	}
-	return &Fetcher{cfg: cfg, cache: cache{dir: cfg.Cache}, answers: map[string]*answer{}, lists: map[string]*list{}}
+	return &Fetcher{cfg: cfg, cache: cache{dir: cfg.Cache}, places: make(chan struct{}, maxFetches),
+		answers: map[string]*answer{}, lists: map[string]*list{}}
 }
 
 // A Finding is what was found out about one certificate.
@@ -122,6 +136,8 @@ type Finding struct {
 	// says that it was fetched on an earlier occasion.
 	URL    string
 	Cached bool
+	// NoSource says that the certificate names neither a responder nor a list.
+	NoSource bool
 	// Failed are the sources that gave no answer, each with its address and
 	// why. There can be some although Status is known.
 	Failed []error
@@ -129,11 +145,30 @@ type Finding struct {
 	Err error
 }
 
-// answer is what was found, with all evidence. It is not changed after done.
+// An answer is what was found, with all evidence. Whoever has the turn finds it,
+// and others wait for that. It is not changed after done.
 type answer struct {
+	turn   turn
+	done   bool // guarded by Fetcher.mu
 	items  []item
 	failed []error
 }
+
+// A turn is a lock that is waited for no longer than a context lasts.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // An item is one statement, and where it came from.
 type item struct {
@@ -210,25 +245,39 @@ func (c *checker) CheckRevocation(q verify.RevocationQuery) (*verify.Revocation,
 	if !slices.ContainsFunc(c.asked, func(old verify.RevocationQuery) bool { return key(old) == key(q) }) {
 		c.asked = append(c.asked, q)
 	}
-	switch found := c.fetcher.find(q); {
+	found := c.fetcher.find(q)
+	switch {
 	case found.Status != nil:
 		return found.Status.Revocation, nil
-	case c.fetcher.cfg.Mode != Require, !c.last && c.fetcher.answer(q) == nil:
+	case !c.last && c.fetcher.answer(q) == nil:
 		return nil, nil
-	default:
-		return nil, found.Err
 	}
+	return nil, c.fetcher.refuses(&found)
 }
 
+// refuses returns why a certificate of which nothing is known is refused, nil
+// when it is not.
+func (f *Fetcher) refuses(found *Finding) error {
+	if f.cfg.Mode == Require || f.cfg.Mode == Named && !found.NoSource {
+		return found.Err
+	}
+	return nil
+}
+
+// answer returns what was found, nil when nobody was asked yet.
 func (f *Fetcher) answer(q verify.RevocationQuery) *answer {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.answers[key(q)]
+	if a := f.answers[key(q)]; a != nil && a.done {
+		return a
+	}
+	return nil
 }
 
 // find weighs all evidence there is.
 func (f *Fetcher) find(q verify.RevocationQuery) Finding {
-	found := Finding{Certificate: q.Certificate}
+	q.AcceptListsAfterExpiry = f.cfg.AcceptListsAfterExpiry
+	found := Finding{Certificate: q.Certificate, NoSource: len(q.Certificate.OCSPServer)+len(q.Certificate.CRLDistributionPoints) == 0}
 	all := slices.Clone(f.cfg.Given)
 	a := f.answer(q)
 	if a == nil {
@@ -240,7 +289,7 @@ func (f *Fetcher) find(q verify.RevocationQuery) Finding {
 	found.Failed = a.failed
 	status, err := all.RevocationStatus(q)
 	if err != nil {
-		found.Err = f.why(q, a, err)
+		found.Err = f.why(q, &found, a, err)
 		return found
 	}
 	found.Status = &status
@@ -263,7 +312,7 @@ func says(a, b verify.RevocationStatus) bool {
 
 // why says in one line why nothing is known. It never returns nil: unknown is
 // what evidence says of itself, if nothing explains it better.
-func (f *Fetcher) why(q verify.RevocationQuery, a *answer, unknown error) error {
+func (f *Fetcher) why(q verify.RevocationQuery, found *Finding, a *answer, unknown error) error {
 	var err error
 	add := func(e error) {
 		if err == nil {
@@ -280,7 +329,7 @@ func (f *Fetcher) why(q verify.RevocationQuery, a *answer, unknown error) error 
 			add(fmt.Errorf("of what %s said: %w", shown(it.url), e))
 		}
 	}
-	if len(q.Certificate.OCSPServer)+len(q.Certificate.CRLDistributionPoints) == 0 {
+	if found.NoSource {
 		add(errors.New("it names neither an OCSP responder nor a revocation list"))
 	}
 	if len(f.cfg.Given) > 0 {
@@ -297,28 +346,50 @@ func (f *Fetcher) why(q verify.RevocationQuery, a *answer, unknown error) error 
 // ask fetches what there is about each certificate, and remembers it.
 func (f *Fetcher) ask(ctx context.Context, questions []verify.RevocationQuery) error {
 	var group sync.WaitGroup
-	places := make(chan struct{}, maxFetches)
 	for _, q := range questions {
-		group.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
-			a := f.gather(ctx, q)
-			if ctx.Err() != nil {
-				return // what was cut short says nothing about the servers
-			}
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.answers[key(q)] = a
-		})
+		q.AcceptListsAfterExpiry = f.cfg.AcceptListsAfterExpiry
+		group.Go(func() { f.askOnce(ctx, q) })
 	}
 	group.Wait()
 	return ctx.Err()
 }
 
+// askOnce fetches what there is about one certificate, unless somebody does or
+// did so already. What was cut short by ctx says nothing about the servers, and
+// is left for the next who asks.
+func (f *Fetcher) askOnce(ctx context.Context, q verify.RevocationQuery) {
+	f.mu.Lock()
+	a := f.answers[key(q)]
+	if a == nil {
+		a = &answer{turn: newTurn()}
+		f.answers[key(q)] = a
+	}
+	f.mu.Unlock()
+	if a.turn.take(ctx) != nil {
+		return
+	}
+	defer a.turn.give()
+	if f.answer(q) != nil {
+		return
+	}
+	select {
+	case f.places <- struct{}{}:
+		defer func() { <-f.places }()
+	case <-ctx.Done():
+		return
+	}
+	items, failed := f.gather(ctx, q)
+	if ctx.Err() != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a.items, a.failed, a.done = items, failed, true
+}
+
 // gather asks the responders of one certificate until one knows it, then looks
 // at the lists until one does: a responder's answer is newer and smaller.
-func (f *Fetcher) gather(ctx context.Context, q verify.RevocationQuery) *answer {
-	a := &answer{}
+func (f *Fetcher) gather(ctx context.Context, q verify.RevocationQuery) (items []item, failed []error) {
 	for _, kind := range []struct {
 		urls []string
 		get  func(ctx context.Context, q verify.RevocationQuery, address string) ([]item, error)
@@ -328,16 +399,16 @@ func (f *Fetcher) gather(ctx context.Context, q verify.RevocationQuery) *answer 
 	} {
 		for i, address := range kind.urls {
 			if i == maxURLs {
-				a.failed = append(a.failed, fmt.Errorf("%d more addresses are not tried", len(kind.urls)-maxURLs))
+				failed = append(failed, fmt.Errorf("%d more addresses are not tried", len(kind.urls)-maxURLs))
 				break
 			}
-			items, err := kind.get(ctx, q, address)
-			a.items = append(a.items, items...)
+			got, err := kind.get(ctx, q, address)
+			items = append(items, got...)
 			if err == nil {
-				return a
+				return items, failed
 			}
-			a.failed = append(a.failed, err)
+			failed = append(failed, err)
 		}
 	}
-	return a
+	return items, failed
 }

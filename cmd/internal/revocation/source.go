@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/verify"
@@ -26,8 +25,8 @@ const nonceLen = 32
 
 // A list is a revocation list that was fetched once for all that need it.
 type list struct {
-	mu   sync.Mutex
-	done bool
+	turn turn
+	done bool // this and the rest is for who has the turn
 	data []byte
 	crls *verify.CRLs
 	err  error
@@ -100,7 +99,7 @@ func (f *Fetcher) crlItems(ctx context.Context, q verify.RevocationQuery, addres
 	f.mu.Lock()
 	l := f.lists[address]
 	if l == nil {
-		l = &list{}
+		l = &list{turn: newTurn()}
 		f.lists[address] = l
 	}
 	f.mu.Unlock()
@@ -113,8 +112,10 @@ func (f *Fetcher) crlItems(ctx context.Context, q verify.RevocationQuery, addres
 // get fetches the list, unless that was done. It is not done when the caller
 // did not wait for it.
 func (l *list) get(ctx context.Context, f *Fetcher, address string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.turn.take(ctx); err != nil {
+		return err
+	}
+	defer l.turn.give()
 	if l.done {
 		return l.err
 	}

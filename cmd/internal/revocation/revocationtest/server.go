@@ -55,6 +55,8 @@ type Config struct {
 	// OCSP and CRL are the addresses in both certificates. Nil means those of
 	// the server, empty none.
 	OCSP, CRL []string
+	// NotAfter is the end of the leaf. Zero means that of pkitest.
+	NotAfter time.Time
 	// Momentary leaves nextUpdate out of OCSP responses.
 	Momentary bool
 }
@@ -92,7 +94,7 @@ func Serve(t testing.TB, cfg Config) *Server {
 			}
 		}
 	}
-	s.Chain = pkitest.TSA(t, pkitest.Options{Name: cfg.Name, Leaf: names(LeafCRL), Intermediate: names(IntermediateCRL)})
+	s.Chain = pkitest.TSA(t, pkitest.Options{Name: cfg.Name, NotAfter: cfg.NotAfter, Leaf: names(LeafCRL), Intermediate: names(IntermediateCRL)})
 	return s
 }
 
