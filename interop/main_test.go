@@ -18,6 +18,10 @@ const (
 	envNode  = "NODE_PATH"               // directory of the npm packages, where Node.js looks for them
 	envJava  = "FENCEPOST_INTEROP_JAVA"  // directory of our compiled Java classes
 	envVault = "FENCEPOST_INTEROP_VAULT" // the command of the module vault
+
+	envOCIRegistry  = "FENCEPOST_INTEROP_OCIREGISTRY"  // the command of the module ociregistry
+	envNotation     = "FENCEPOST_INTEROP_NOTATION"     // the command of the module notation, of the last release
+	envNotationMain = "FENCEPOST_INTEROP_NOTATIONMAIN" // the same of the main branch
 )
 
 // debian lists what the tests need of Debian.
@@ -64,9 +68,21 @@ func prepare(ctx context.Context, tmp string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	vault, err := peers.Module(ctx, os.Stderr, "vault", "vault")
-	if err != nil {
-		return nil, err
+	env := []string{envNode + "=" + node}
+	for _, m := range []struct {
+		env, name, source string
+		flags             []string
+	}{
+		{env: envVault, name: "vault", source: "vault"},
+		{env: envOCIRegistry, name: "ociregistry", source: "ociregistry"},
+		{env: envNotation, name: "notation", source: "notation"},
+		{env: envNotationMain, name: "notation-main", source: "notation", flags: []string{"-modfile=main.mod", "-tags=notationmain"}},
+	} {
+		path, err := peers.Module(ctx, os.Stderr, m.name, m.source, m.flags...)
+		if err != nil {
+			return nil, err
+		}
+		env = append(env, m.env+"="+path)
 	}
 	bin, classes := filepath.Join(tmp, "bin"), filepath.Join(tmp, "classes")
 	for _, dir := range []string{bin, classes} {
@@ -86,7 +102,7 @@ func prepare(ctx context.Context, tmp string) ([]string, error) {
 			return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
 		}
 	}
-	return []string{envBin + "=" + bin, envNode + "=" + node, envJava + "=" + classes, envVault + "=" + vault}, nil
+	return append(env, envBin+"="+bin, envJava+"="+classes), nil
 }
 
 // ours is the path of one of our binaries.

@@ -61,8 +61,12 @@ func (p Program) Install(ctx context.Context, log io.Writer) error {
 }
 
 // Module builds the command of a module of our own that is made of somebody else's parts, and returns its path.
-func Module(ctx context.Context, log io.Writer, name, source string) (string, error) {
+// The flags are for go build.
+func Module(ctx context.Context, log io.Writer, name, source string, flags ...string) (string, error) {
 	digest := sha256.New()
+	for _, flag := range flags {
+		fmt.Fprintf(digest, "%q\n", flag)
+	}
 	files, err := filepath.Glob(filepath.Join(source, "*"))
 	if err != nil {
 		return "", fmt.Errorf("peers: %w", err)
@@ -80,7 +84,8 @@ func Module(ctx context.Context, log io.Writer, name, source string) (string, er
 	}
 	err = fill(dir, func(tmp string) error {
 		fmt.Fprintf(log, "building %s\n", name)
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(tmp, name), ".")
+		argv := append([]string{"build", "-o", filepath.Join(tmp, name)}, flags...)
+		cmd := exec.CommandContext(ctx, "go", append(argv, ".")...)
 		cmd.Dir = source
 		cmd.Env = append(os.Environ(), "GOWORK=off")
 		return run(cmd)

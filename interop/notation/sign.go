@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/notaryproject/notation-core-go/revocation/purpose"
+	"github.com/notaryproject/notation-core-go/signature/cose"
+	"github.com/notaryproject/notation-core-go/signature/jws"
+	corex509 "github.com/notaryproject/notation-core-go/x509"
+	"github.com/notaryproject/notation-go"
+	"github.com/notaryproject/notation-go/signer"
+	"github.com/notaryproject/tspclient-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// timestampTimeout is how long the client waits for a timestamp.
+const timestampTimeout = 15 * time.Second
+
+// indexRemains is in the error of a registry that does not let the list under a tag be deleted that the new one
+// has replaced. The signature is stored nevertheless, and the client warns only.
+const indexRemains = "failed to delete dangling referrers index"
+
+// A signed image, as sign and attach tell of it.
+type signed struct {
+	Artifact  ocispec.Descriptor `json:"artifact"`
+	Signature ocispec.Descriptor `json:"signature"` // the manifest
+}
+
+// mediaTypes are the formats of envelopes.
+var mediaTypes = map[string]string{"jws": jws.MediaTypeEnvelope, "cose": cose.MediaTypeEnvelope}
+
+func sign(ctx context.Context, o *options) (any, error) {
+	repo, err := openRepository(o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := signer.NewGenericSignerFromFiles(o.key, o.chain)
+	if err != nil {
+		return nil, err
+	}
+	how, err := signOptions(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	artifact, err := signImage(ctx, s, repo, notation.SignOptions{
+		SignerSignOptions: how,
+		ArtifactReference: repo.reference,
+		UserMetadata:      o.metadata,
+	})
+	if err != nil && !strings.Contains(err.Error(), indexRemains) {
+		return nil, err
+	}
+	if artifact.Digest == "" {
+		if artifact, err = repo.Resolve(ctx, repo.reference); err != nil {
+			return nil, err
+		}
+	}
+	return signed{Artifact: artifact, Signature: repo.pushed}, nil
+}
+
+// signOptions are those of an image and of a file.
+func signOptions(ctx context.Context, o *options) (notation.SignerSignOptions, error) {
+	how := notation.SignerSignOptions{SignatureMediaType: mediaTypes[o.format], ExpiryDuration: o.expiry}
+	if o.timestampURL == "" && o.timestampRoot == "" {
+		return how, nil
+	}
+	timestamper, err := tspclient.NewHTTPTimestamper(&http.Client{Timeout: timestampTimeout}, o.timestampURL)
+	if err != nil {
+		return how, fmt.Errorf("timestamping: %w", err)
+	}
+	root, err := readRoot(o.timestampRoot)
+	if err != nil {
+		return how, err
+	}
+	how.Timestamper = timestamper
+	how.TSARootCAs = x509.NewCertPool()
+	how.TSARootCAs.AddCert(root)
+	how.TSARevocationValidator, err = newValidator(o, purpose.Timestamping)
+	return how, err
+}
+
+// readRoot reads the one root certificate of a file.
+func readRoot(file string) (*x509.Certificate, error) {
+	list, err := corex509.ReadCertificateFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) != 1 {
+		return nil, fmt.Errorf("found %d certificates in %q, expecting a single x509 root certificate", len(list), file)
+	}
+	if err := list[0].CheckSignatureFrom(list[0]); err != nil {
+		return nil, fmt.Errorf("failed to check root certificate with error: %w", err)
+	}
+	if !bytes.Equal(list[0].RawSubject, list[0].RawIssuer) {
+		return nil, fmt.Errorf("certificate from %q is not a root certificate", file)
+	}
+	return list[0], nil
+}
+
+// attach stores a signature that somebody else has made, or unmade.
+func attach(ctx context.Context, o *options) (any, error) {
+	repo, err := openRepository(o)
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := os.ReadFile(o.envelope)
+	if err != nil {
+		return nil, err
+	}
+	artifact, err := repo.Resolve(ctx, repo.reference)
+	if err != nil {
+		return nil, err
+	}
+	mediaType := mediaTypes[o.format]
+	if mediaType == "" {
+		return nil, errors.New("the format is neither jws nor cose")
+	}
+	annotations := map[string]string{ocispec.AnnotationCreated: time.Now().UTC().Format(time.RFC3339)}
+	_, _, err = repo.PushSignature(ctx, mediaType, envelope, artifact, annotations)
+	if err != nil && !strings.Contains(err.Error(), indexRemains) {
+		return nil, err
+	}
+	return signed{Artifact: artifact, Signature: repo.pushed}, nil
+}
