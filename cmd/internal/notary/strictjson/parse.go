@@ -1,0 +1,254 @@
+package strictjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits bound what is read.
+type Limits struct {
+	// Size is the longest document, in octets. Zero means 1 MiB.
+	Size int
+	// Depth is how deeply lists and objects may be nested. Zero means 16, which
+	// is more than any of our documents has.
+	Depth int
+}
+
+// The defaults of Limits.
+const (
+	defaultSize  = 1 << 20
+	defaultDepth = 16
+)
+
+// A kind is that of a JSON value.
+type kind int
+
+const (
+	null kind = iota
+	boolean
+	number
+	text
+	list
+	object
+)
+
+func (k kind) String() string {
+	return [...]string{"null", "true or false", "a number", "a string", "a list", "an object"}[k]
+}
+
+// A Value is one JSON value and its place.
+type Value struct {
+	kind    kind
+	text    string // of a string or a number
+	truth   bool
+	list    []*Value
+	members []member
+
+	line  int
+	place string // "version", or `statement 2 "prod", trustStores[0]`
+}
+
+type member struct {
+	name  string
+	line  int
+	value *Value
+}
+
+// Line is where the value is, from 1; of a list or an object where it begins.
+func (v *Value) Line() int { return v.line }
+
+// Place names the value within its document.
+func (v *Value) Place() string { return v.place }
+
+// A Reader takes a document apart and keeps what it found wrong.
+type Reader struct {
+	// Warnings are what other programs ignore, or what is allowed and rarely
+	// meant.
+	Warnings []Fault
+
+	root   *Value // nil if there is no document to be read
+	faults []Fault
+	more   int   // faults beyond MaxFaults
+	lines  []int // offsets of line ends
+	depth  int   // the limit
+	dec    *json.Decoder
+}
+
+// Parse reads one JSON document. Whatever is wrong with it is kept for
+// [Reader.Err]; a document that cannot be read at all is an empty object, so
+// that the caller needs to ask once only, at the end.
+func Parse(data []byte, limits Limits) *Reader {
+	if limits.Size == 0 {
+		limits.Size = defaultSize
+	}
+	if limits.Depth == 0 {
+		limits.Depth = defaultDepth
+	}
+	r := &Reader{depth: limits.Depth}
+	switch {
+	case len(data) > limits.Size:
+		r.document(RuleSize, fmt.Sprintf("the document has %d octets, more than %d", len(data), limits.Size), "is this the right file?")
+		return r
+	case len(bytes.TrimSpace(data)) == 0:
+		r.document(RuleSyntax, "the document is empty", "")
+		return r
+	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		r.document(RuleEncoding, "the document begins with a byte order mark, which JSON does not have (RFC 8259, 8.1)", "save it as UTF-8 without a byte order mark")
+		return r
+	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+		r.document(RuleEncoding, "the document is UTF-16; JSON is UTF-8 (RFC 8259, 8.1)", "save it as UTF-8")
+		return r
+	}
+	for i, c := range data {
+		if c == '\n' {
+			r.lines = append(r.lines, i)
+		}
+	}
+	if !utf8.Valid(data) {
+		at := 0
+		for c, n := utf8.DecodeRune(data); c != utf8.RuneError || n != 1; c, n = utf8.DecodeRune(data[at:]) {
+			at += n
+		}
+		r.add(Fault{Rule: RuleEncoding, Line: r.line(at), Detail: fmt.Sprintf("the octet 0x%02x is not UTF-8", data[at]), Cure: "save the document as UTF-8"})
+		return r
+	}
+	// The decoder below would find what is wrong with the syntax as well, but
+	// only as far as it reads.
+	var raw json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil {
+		r.syntax(err, data)
+		return r
+	}
+	r.dec = json.NewDecoder(bytes.NewReader(data))
+	r.dec.UseNumber()
+	root, err := r.value("", 0)
+	if err != nil {
+		r.syntax(err, data)
+		return r
+	}
+	r.root = root
+	return r
+}
+
+// document adds a fault of the document as a whole.
+func (r *Reader) document(rule Rule, detail, cure string) {
+	r.add(Fault{Rule: rule, Detail: detail, Cure: cure})
+}
+
+func (r *Reader) syntax(err error, data []byte) {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		r.document(RuleSyntax, err.Error(), "")
+		return
+	}
+	at := min(max(int(syntax.Offset)-1, 0), len(data))
+	line := r.line(at)
+	detail := syntax.Error()
+	if strings.HasPrefix(detail, "unexpected end") {
+		line, detail = r.line(len(data)), "the document ends before it is complete"
+	}
+	cure := "JSON has no comments, no single quotes and no comma after the last element"
+	if strings.Contains(detail, "after top-level value") {
+		detail = "there is something after the end of the document: " + detail
+		cure = "keep one document in the file"
+	}
+	r.add(Fault{Rule: RuleSyntax, Line: line, Detail: detail, Cure: cure})
+}
+
+// line is the line of an offset, from 1.
+func (r *Reader) line(at int) int {
+	n, _ := slices.BinarySearch(r.lines, at)
+	return n + 1
+}
+
+// errDepth ends the reading of a document that is nested too deeply.
+var errDepth = errors.New("nested too deeply")
+
+func (r *Reader) value(place string, depth int) (*Value, error) {
+	token, err := r.dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	v := &Value{line: r.line(int(r.dec.InputOffset()) - 1), place: place}
+	switch t := token.(type) {
+	case nil:
+		v.kind = null
+	case bool:
+		v.kind, v.truth = boolean, t
+	case json.Number:
+		v.kind, v.text = number, t.String()
+	case string:
+		v.kind, v.text = text, t
+	case json.Delim:
+		if depth == r.depth {
+			return nil, fmt.Errorf("line %d: lists and objects are nested more than %d deep: %w", v.line, r.depth, errDepth)
+		}
+		if t == '{' {
+			v.kind, err = object, r.object(v, depth)
+		} else {
+			v.kind, err = list, r.list(v, depth)
+		}
+	}
+	return v, err
+}
+
+func (r *Reader) object(v *Value, depth int) error {
+	seen := map[string]int{}
+	for r.dec.More() {
+		token, err := r.dec.Token()
+		if err != nil {
+			return err
+		}
+		name, ok := token.(string)
+		if !ok {
+			return fmt.Errorf("%v where the name of a member is expected", token)
+		}
+		line := r.line(int(r.dec.InputOffset()) - 1)
+		value, err := r.value(below(v.place, name), depth+1)
+		if err != nil {
+			return err
+		}
+		// Readers differ in which of the two they take (RFC 8259, 4).
+		if first, twice := seen[name]; twice {
+			r.add(Fault{Rule: RuleDuplicate, Line: line, Place: below(v.place, name),
+				Detail: fmt.Sprintf("it comes twice, first on line %d", first), Cure: "remove one of the two"})
+			continue
+		}
+		seen[name] = line
+		v.members = append(v.members, member{name, line, value})
+	}
+	_, err := r.dec.Token()
+	return err
+}
+
+func (r *Reader) list(v *Value, depth int) error {
+	for i := 0; r.dec.More(); i++ {
+		element, err := r.value(fmt.Sprintf("%s[%d]", v.place, i), depth+1)
+		if err != nil {
+			return err
+		}
+		v.list = append(v.list, element)
+	}
+	_, err := r.dec.Token()
+	return err
+}
+
+// below names a member of what is at place.
+func below(place, name string) string {
+	// A name is a stranger's; one that is long or odd is shown as a string.
+	if len(name) > 64 {
+		name = name[:64] + "..."
+	}
+	if strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c == '"' || c == '.' || c > '~' }) || name == "" {
+		name = fmt.Sprintf("%q", name)
+	}
+	if place == "" {
+		return name
+	}
+	return place + "." + name
+}
