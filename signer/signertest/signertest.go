@@ -394,9 +394,11 @@ func checkConcurrency(ctx context.Context, s signer.Signer) error {
 	return errors.Join(failures...)
 }
 
-// pssAlgorithms are those of a certificate signed by a key that is tied to PSS.
-var pssAlgorithms = map[crypto.Hash]x509.SignatureAlgorithm{
-	crypto.SHA256: x509.SHA256WithRSAPSS, crypto.SHA384: x509.SHA384WithRSAPSS, crypto.SHA512: x509.SHA512WithRSAPSS,
+// certificateAlgorithms are those that crypto/x509 does not choose for an RSA
+// key by itself.
+var certificateAlgorithms = map[signer.Padding]map[crypto.Hash]x509.SignatureAlgorithm{
+	signer.PKCS1v15: {crypto.SHA384: x509.SHA384WithRSA, crypto.SHA512: x509.SHA512WithRSA},
+	signer.PSS:      {crypto.SHA256: x509.SHA256WithRSAPSS, crypto.SHA384: x509.SHA384WithRSAPSS, crypto.SHA512: x509.SHA512WithRSAPSS},
 }
 
 // checkCertificate: through [signer.Crypto] the key serves crypto/x509.
@@ -407,10 +409,16 @@ func checkCertificate(ctx context.Context, s signer.Signer) error {
 		NotBefore:    time.Unix(0, 0),
 		NotAfter:     time.Unix(1<<31, 0),
 	}
-	if opts, hash, err := usual(s); err != nil {
+	opts, hash, err := usual(s)
+	if err != nil {
 		return err
-	} else if opts != crypto.SignerOpts(hash) {
-		template.SignatureAlgorithm = pssAlgorithms[hash]
+	}
+	if _, ok := s.Public().(*rsa.PublicKey); ok {
+		padding := signer.PKCS1v15
+		if _, ok := opts.(*rsa.PSSOptions); ok {
+			padding = signer.PSS
+		}
+		template.SignatureAlgorithm = certificateAlgorithms[padding][hash]
 	}
 	key := signer.Crypto(ctx, s)
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

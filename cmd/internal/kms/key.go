@@ -74,6 +74,15 @@ func (k *Key) Hashes() []crypto.Hash {
 	return nil
 }
 
+// Paddings returns the paddings that an RSA key signs with, where its service
+// ties it to some; nil means both.
+func (k *Key) Paddings() []signer.Padding {
+	if b, ok := k.backend.(interface{ Paddings() []signer.Padding }); ok {
+		return b.Paddings()
+	}
+	return nil
+}
+
 // Note says what the URI turned out to name, where that is more than the URI
 // says: the version that is signed with, a resource behind an alias. It is ""
 // otherwise.

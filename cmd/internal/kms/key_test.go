@@ -468,24 +468,25 @@ func TestDescription(t *testing.T) {
 		backend signer.Signer
 		note    string
 		hashes  []crypto.Hash
+		padding []signer.Padding
 	}{
-		{"nothing", plain, "", nil},
+		{"nothing", plain, "", nil, nil},
 		{"note", struct {
 			*service
 			noted
-		}{plain, noted{}}, "the primary of 2 keys", nil},
+		}{plain, noted{}}, "the primary of 2 keys", nil, nil},
 		{"resource and hashes", struct {
 			*service
 			pinned
-		}{plain, pinned{}}, "arn:aws:kms:k", []crypto.Hash{crypto.SHA512}},
+		}{plain, pinned{}}, "arn:aws:kms:k", []crypto.Hash{crypto.SHA512}, []signer.Padding{signer.PSS}},
 		{"version", struct {
 			*service
 			versioned
-		}{plain, versioned{}}, "version 3", nil},
+		}{plain, versioned{}}, "version 3", nil, nil},
 	} {
 		key := newKey(testURI, tt.backend, Config{})
-		if key.Note() != tt.note || !slices.Equal(key.Hashes(), tt.hashes) {
-			t.Errorf("%s: got %q, %v; want %q, %v", tt.name, key.Note(), key.Hashes(), tt.note, tt.hashes)
+		if key.Note() != tt.note || !slices.Equal(key.Hashes(), tt.hashes) || !slices.Equal(key.Paddings(), tt.padding) {
+			t.Errorf("%s: got %q, %v, %v; want %q, %v, %v", tt.name, key.Note(), key.Hashes(), key.Paddings(), tt.note, tt.hashes, tt.padding)
 		}
 	}
 }
@@ -496,8 +497,9 @@ func (noted) Note() string { return "the primary of 2 keys" }
 
 type pinned struct{}
 
-func (pinned) Resource() string      { return "arn:aws:kms:k" }
-func (pinned) Hashes() []crypto.Hash { return []crypto.Hash{crypto.SHA512} }
+func (pinned) Resource() string           { return "arn:aws:kms:k" }
+func (pinned) Hashes() []crypto.Hash      { return []crypto.Hash{crypto.SHA512} }
+func (pinned) Paddings() []signer.Padding { return []signer.Padding{signer.PSS} }
 
 type versioned struct{}
 

@@ -3,12 +3,14 @@ package cloud
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/smithy-go/logging"
 	sigaws "github.com/sigstore/sigstore/pkg/signature/kms/aws"
-	"github.com/sigstore/sigstore/pkg/signature/options"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/signer"
@@ -28,7 +29,8 @@ import (
 
 const awsForms = "write awskms:///alias/NAME, awskms:///KEY-ID or awskms:///ARN, with HOST[:PORT] before the third slash for another endpoint"
 
-// envAWSInsecure makes Sigstore's provider accept any certificate.
+// envAWSInsecure makes Sigstore's provider accept any certificate. Here nothing
+// does, and nobody is to believe it.
 const envAWSInsecure = "AWS_TLS_INSECURE_SKIP_VERIFY"
 
 // An awsName is what a URI of AWS names.
@@ -62,8 +64,7 @@ func awsBackoff(attempt int, _ error) (time.Duration, error) {
 	return rand.N(awsPause << min(max(attempt, 0), awsAttempts)), nil
 }
 
-// options are for the SDK, and for the provider, which loads its own
-// configuration.
+// options are for the SDK.
 func (n awsName) options() []func(*config.LoadOptions) error {
 	opts := []func(*config.LoadOptions) error{
 		config.WithLogger(logging.Nop{}),
@@ -83,7 +84,7 @@ func (n awsName) options() []func(*config.LoadOptions) error {
 // client returns the SDK's client, having seen that there are a region and
 // credentials: without them every call fails, and says so less plainly.
 func (n awsName) client(ctx context.Context, c call, cfg Config) (*kms.Client, error) {
-	// The provider looks at the environment of the process, whatever ours is.
+	// Whoever sets it expects less than a connection that is checked.
 	if cfg.env(envAWSInsecure) == "1" || os.Getenv(envAWSInsecure) == "1" {
 		return nil, c.fault(fault.Unsupported, "%s=1 would have the service's certificate go unchecked", envAWSInsecure).
 			WithHint("unset it, and name the file with the certificate authority of the endpoint in AWS_CA_BUNDLE")
@@ -106,10 +107,12 @@ func (n awsName) client(ctx context.Context, c call, cfg Config) (*kms.Client, e
 	return kms.NewFromConfig(loaded), nil
 }
 
-// An awsKey signs through Sigstore's provider, which was opened with the ARN.
+// An awsKey signs with the key of an ARN.
 type awsKey struct {
-	call     call
-	provider *sigaws.SignerVerifier
+	call   call
+	client *kms.Client
+	arn    string
+	public crypto.PublicKey
 }
 
 func openAWS(ctx context.Context, c call, cfg Config) (*Key, error) {
@@ -129,84 +132,93 @@ func openAWS(ctx context.Context, c call, cfg Config) (*Key, error) {
 	if meta == nil {
 		return nil, c.fault(fault.Malformed, "the service described a key without metadata")
 	}
-	hash, err := awsFit(c, meta)
+	algorithms, err := awsFit(c, meta)
 	if err != nil {
 		return nil, err
 	}
 	resource := aws.ToString(meta.Arn)
-	pinned := "awskms://" + name.endpoint + "/" + resource
-	if sigaws.ValidReference(pinned) != nil {
-		// The provider knows the ARNs of three partitions. In the others a key
-		// ID does as well: it never means another key.
-		if pinned = "awskms://" + name.endpoint + "/" + aws.ToString(meta.KeyId); sigaws.ValidReference(pinned) != nil {
-			return nil, c.fault(fault.Malformed, "the service named the key %.100q", resource)
-		}
+	if _, err := arn.Parse(resource); err != nil {
+		return nil, c.fault(fault.Malformed, "the service named the key %.100q", resource)
 	}
-	// The region goes along: a pinned URI of a key ID has none.
-	provider, err := sigaws.LoadSignerVerifier(ctx, pinned, name.options()...)
+	got, err := client.GetPublicKey(ctx, &kms.GetPublicKeyInput{KeyId: &resource})
 	if err != nil {
 		return nil, awsFault(c, err)
 	}
-	pub, err := provider.PublicKey(options.WithContext(ctx))
+	pub, err := x509.ParsePKIXPublicKey(got.PublicKey)
 	if err != nil {
-		return nil, awsFault(c, err)
+		return nil, c.fault(fault.Malformed, "the public key that the service sent: %w", err)
 	}
 	if err := usable(c, pub); err != nil {
 		return nil, err
 	}
-	if !awsMatches(pub, meta.SigningAlgorithms[0]) {
-		return nil, c.fault(fault.Malformed, "the service says %s, and sent a key of type %T", meta.SigningAlgorithms[0], pub)
-	}
-	return &Key{
+	k := &Key{
 		call:     call{opSign, c.uri},
 		resource: resource,
 		public:   pub,
-		hashes:   []crypto.Hash{hash},
-		signer:   &awsKey{call{opSign, c.uri}, provider},
-	}, nil
-}
-
-// awsHashes are the algorithms whose signatures this program uses.
-var awsHashes = map[types.SigningAlgorithmSpec]crypto.Hash{
-	types.SigningAlgorithmSpecRsassaPkcs1V15Sha256: crypto.SHA256,
-	types.SigningAlgorithmSpecRsassaPkcs1V15Sha384: crypto.SHA384,
-	types.SigningAlgorithmSpecRsassaPkcs1V15Sha512: crypto.SHA512,
-	types.SigningAlgorithmSpecEcdsaSha256:          crypto.SHA256,
-	types.SigningAlgorithmSpecEcdsaSha384:          crypto.SHA384,
-	types.SigningAlgorithmSpecEcdsaSha512:          crypto.SHA512,
-}
-
-func awsMatches(pub crypto.PublicKey, algorithm types.SigningAlgorithmSpec) bool {
-	switch pub.(type) {
-	case *rsa.PublicKey:
-		return strings.HasPrefix(string(algorithm), "RSASSA_")
-	case *ecdsa.PublicKey:
-		return strings.HasPrefix(string(algorithm), "ECDSA_")
+		signer:   &awsKey{call{opSign, c.uri}, client, resource, pub},
 	}
-	return false
+	for _, a := range algorithms {
+		_, isRSA := pub.(*rsa.PublicKey)
+		if isRSA != (a.padding != "") {
+			return nil, c.fault(fault.Malformed, "the service says %s, and sent a key of type %T", meta.SigningAlgorithms[0], pub)
+		}
+		if !slices.Contains(k.hashes, a.hash) {
+			k.hashes = append(k.hashes, a.hash)
+		}
+		if isRSA && !slices.Contains(k.paddings, a.padding) {
+			k.paddings = append(k.paddings, a.padding)
+		}
+	}
+	slices.Sort(k.hashes) // the usual one first: SHA-256
+	return k, nil
 }
 
-// awsFit returns the one hash that the provider makes signatures with, or says
-// why the key makes none that are of use.
-func awsFit(c call, meta *types.KeyMetadata) (crypto.Hash, error) {
+// awsSigns are the algorithms whose signatures this program uses.
+var awsSigns = map[types.SigningAlgorithmSpec]algorithm{
+	types.SigningAlgorithmSpecRsassaPkcs1V15Sha256: {crypto.SHA256, signer.PKCS1v15},
+	types.SigningAlgorithmSpecRsassaPkcs1V15Sha384: {crypto.SHA384, signer.PKCS1v15},
+	types.SigningAlgorithmSpecRsassaPkcs1V15Sha512: {crypto.SHA512, signer.PKCS1v15},
+	types.SigningAlgorithmSpecRsassaPssSha256:      {crypto.SHA256, signer.PSS},
+	types.SigningAlgorithmSpecRsassaPssSha384:      {crypto.SHA384, signer.PSS},
+	types.SigningAlgorithmSpecRsassaPssSha512:      {crypto.SHA512, signer.PSS},
+	types.SigningAlgorithmSpecEcdsaSha256:          {crypto.SHA256, ""},
+	types.SigningAlgorithmSpecEcdsaSha384:          {crypto.SHA384, ""},
+	types.SigningAlgorithmSpecEcdsaSha512:          {crypto.SHA512, ""},
+}
+
+// awsAlgorithm names a signature.
+func awsAlgorithm(pub crypto.PublicKey, opts crypto.SignerOpts) types.SigningAlgorithmSpec {
+	family := "ECDSA"
+	if _, ok := pub.(*rsa.PublicKey); ok {
+		family = "RSASSA_PKCS1_V1_5"
+		if _, ok := opts.(*rsa.PSSOptions); ok {
+			family = "RSASSA_PSS"
+		}
+	}
+	return types.SigningAlgorithmSpec(fmt.Sprintf("%s_SHA_%d", family, 8*opts.HashFunc().Size()))
+}
+
+// awsFit returns the algorithms of a key that are of use, or says why there are
+// none.
+func awsFit(c call, meta *types.KeyMetadata) ([]algorithm, error) {
 	const cure = "make one of the key specs ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, RSA_2048, RSA_3072, RSA_4096 with the usage SIGN_VERIFY"
 	if meta.KeyState != "" && meta.KeyState != types.KeyStateEnabled {
-		return 0, c.fault(fault.Unfit, "the key is not enabled, its state is %s", meta.KeyState).
+		return nil, c.fault(fault.Unfit, "the key is not enabled, its state is %s", meta.KeyState).
 			WithHint("%s", awsStateHint(meta.KeyState))
 	}
 	if meta.KeyUsage != types.KeyUsageTypeSignVerify || len(meta.SigningAlgorithms) == 0 {
-		return 0, c.fault(fault.Unfit, "the key is for %s (%s), not for signing", meta.KeyUsage, meta.KeySpec).WithHint(cure)
+		return nil, c.fault(fault.Unfit, "the key is for %s (%s), not for signing", meta.KeyUsage, meta.KeySpec).WithHint(cure)
 	}
-	first := meta.SigningAlgorithms[0]
-	hash, ok := awsHashes[first]
-	switch {
-	case ok:
-		return hash, nil
-	case strings.HasPrefix(string(first), "RSASSA_PSS_"):
-		return 0, c.fault(fault.Unfit, "the first algorithm of the key is %s: RSA-PSS only", first).
-			WithHint("RSA signatures in timestamps are PKCS #1 v1.5; make a key of the key spec ECC_NIST_P256, which every client accepts")
+	var known []algorithm
+	for _, name := range meta.SigningAlgorithms {
+		if a, ok := awsSigns[name]; ok {
+			known = append(known, a)
+		}
 	}
-	return 0, c.fault(fault.Unfit, "a key of the key spec %s signs with %s, which this program does not use", meta.KeySpec, first).WithHint(cure)
+	if len(known) == 0 {
+		return nil, c.fault(fault.Unfit, "a key of the key spec %s signs with %s, which this program does not use", meta.KeySpec, meta.SigningAlgorithms[0]).WithHint(cure)
+	}
+	return known, nil
 }
 
 func awsStateHint(state types.KeyState) string {
@@ -228,19 +240,23 @@ func usable(c call, pub crypto.PublicKey) error {
 }
 
 func (k *awsKey) sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	signature, err := k.provider.SignMessage(nil, options.WithContext(ctx), options.WithDigest(digest), options.WithCryptoSignerOpts(opts))
+	got, err := k.client.Sign(ctx, &kms.SignInput{
+		KeyId:            &k.arn,
+		Message:          digest,
+		MessageType:      types.MessageTypeDigest,
+		SigningAlgorithm: awsAlgorithm(k.public, opts),
+	})
 	if err != nil {
 		return nil, awsFault(k.call, err)
 	}
-	return signature, nil
+	return got.Signature, nil
 }
 
-// close has nothing to do: the connections are the provider's, and end when
-// they have been idle for 90 seconds.
+// close has nothing to do: the connections are the SDK's, and end when they
+// have been idle for 90 seconds.
 func (k *awsKey) close() error { return nil }
 
-// awsSpecs are the key types that can be made; Ed25519 is not among them,
-// because the provider does not sign with it.
+// awsSpecs are the key types that can be made.
 var awsSpecs = map[signer.KeyType]types.KeySpec{
 	signer.P256:    types.KeySpecEccNistP256,
 	signer.P384:    types.KeySpecEccNistP384,

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func startAWS(t *testing.T) *awsfake.Server {
 
 func TestAWSConformance(t *testing.T) {
 	s := startAWS(t)
-	for _, spec := range []awsfake.Spec{awsfake.ECCP256, awsfake.ECCP384, awsfake.ECCP521, awsfake.RSA2048, awsfake.RSA3072} {
+	for _, spec := range []awsfake.Spec{awsfake.ECCP256, awsfake.ECCP384, awsfake.ECCP521, awsfake.RSA2048, awsfake.RSA3072, awsfake.PSSOnly} {
 		t.Run(string(spec), func(t *testing.T) {
 			s.AddKey("alias/"+string(spec), spec)
 			signertest.Run(t, func(t *testing.T) signer.Signer {
@@ -104,19 +105,38 @@ func TestAWSOptions(t *testing.T) {
 	s.AddKey("alias/p256", awsfake.ECCP256)
 	uri := s.URI("alias/rsa")
 	k := open(t, uri, cloud.Config{})
-	if !k.HonoursContext() || len(k.Hashes()) != 1 || k.Hashes()[0] != crypto.SHA256 {
-		t.Errorf("hashes %v; want SHA-256 alone, since the provider has no other", k.Hashes())
+	hashes := []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512}
+	both := []signer.Padding{signer.PKCS1v15, signer.PSS}
+	if !k.HonoursContext() || !slices.Equal(k.Hashes(), hashes) || !slices.Equal(k.Paddings(), both) {
+		t.Errorf("hashes %v, paddings %v; want %v and %v", k.Hashes(), k.Paddings(), hashes, both)
 	}
 	sum := sha512.Sum512([]byte("what is stamped"))
-	_, err := k.Sign(t.Context(), sum[:], crypto.SHA512)
-	complaint{fault.Unfit, "not with SHA-512", "ask for SHA-256"}.check(t, uri, err)
-	_, err = k.Sign(t.Context(), digest[:], &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: 32})
-	complaint{fault.Unsupported, "RSA-PSS", "PKCS #1 v1.5"}.check(t, uri, err)
+	for _, padding := range both {
+		signature, err := k.Sign(t.Context(), sum[:], padding.Options(crypto.SHA512))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub := k.Public().(*rsa.PublicKey)
+		if padding == signer.PSS && rsa.VerifyPSS(pub, crypto.SHA512, sum[:], signature, nil) != nil ||
+			padding == signer.PKCS1v15 && rsa.VerifyPKCS1v15(pub, crypto.SHA512, sum[:], signature) != nil {
+			t.Errorf("%s with SHA-512: the signature is wrong", padding)
+		}
+	}
+	if n := s.Calls("Sign"); n != 2 {
+		t.Errorf("the service was asked %d times for two signatures", n)
+	}
+	_, err := k.Sign(t.Context(), digest[:], &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: 20})
+	complaint{fault.Unsupported, "salt of 20 bytes", "as long as the hash"}.check(t, uri, err)
 	_, err = k.Sign(t.Context(), digest[:31], crypto.SHA256)
 	complaint{fault.Unfit, "digest of 31 bytes", ""}.check(t, uri, err)
-	if n := s.Calls("Sign"); n != 0 {
+	if n := s.Calls("Sign"); n != 2 {
 		t.Errorf("the service was asked %d times", n)
 	}
+
+	s.AddKey("alias/pss", awsfake.PSSOnly)
+	uri = s.URI("alias/pss")
+	_, err = open(t, uri, cloud.Config{}).Sign(t.Context(), digest[:], crypto.SHA256)
+	complaint{fault.Unsupported, "RSA-PSS signatures only", "PKCS #1 v1.5: make"}.check(t, uri, err)
 
 	uri = s.URI("alias/p256")
 	k = open(t, uri, cloud.Config{})
@@ -137,7 +157,6 @@ func TestAWSUnfit(t *testing.T) {
 		state string
 		want  complaint
 	}{
-		{awsfake.PSSOnly, "Enabled", complaint{fault.Unfit, "RSA-PSS only", "ECC_NIST_P256"}},
 		{awsfake.Edwards, "Enabled", complaint{fault.Unfit, "ED25519_SHA_512", "ECC_NIST_P256"}},
 		{awsfake.Symmetric, "Enabled", complaint{fault.Unfit, "ENCRYPT_DECRYPT", "SIGN_VERIFY"}},
 		{awsfake.ECCP256, "Disabled", complaint{fault.Unfit, "its state is Disabled", "aws kms enable-key"}},
@@ -308,8 +327,8 @@ func TestAWSCreate(t *testing.T) {
 	complaint{fault.Denied, "kms:CreateAlias", "delete the key arn:aws:kms:"}.check(t, uri, cloud.Create(t.Context(), parse(t, uri), signer.P256, cloud.Config{}))
 }
 
-// What the provider reads in the environment counts, whether we were given an
-// environment or not.
+// What stands in the environment of the process counts, whether we were given
+// one or not.
 func TestAWSUnchecked(t *testing.T) {
 	t.Setenv("AWS_TLS_INSECURE_SKIP_VERIFY", "1")
 	u, err := signer.ParseURI("awskms:///alias/tsa")

@@ -154,13 +154,16 @@ func openAzure(ctx context.Context, c call, cfg Config) (*Key, error) {
 		return nil, err
 	}
 	name.version = version
-	_, isRSA := pub.(*rsa.PublicKey)
+	var paddings []signer.Padding
+	if _, isRSA := pub.(*rsa.PublicKey); isRSA {
+		paddings = []signer.Padding{signer.PKCS1v15, signer.PSS}
+	}
 	return &Key{
 		call:     call{opSign, c.uri},
 		resource: resource,
 		public:   pub,
 		hashes:   azureHashes(pub),
-		pss:      isRSA,
+		paddings: paddings,
 		signer:   &azureKey{call{opSign, c.uri}, client, name, pub},
 	}, nil
 }

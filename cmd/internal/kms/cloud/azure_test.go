@@ -8,6 +8,7 @@ import (
 	"crypto/sha512"
 	"errors"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -87,6 +88,9 @@ func TestAzureOptions(t *testing.T) {
 	if got := k.Hashes(); !k.HonoursContext() || len(got) != 3 || got[0] != crypto.SHA256 {
 		t.Errorf("got the hashes %v; want SHA-256 and two more", got)
 	}
+	if got := k.Paddings(); !slices.Equal(got, []signer.Padding{signer.PKCS1v15, signer.PSS}) {
+		t.Errorf("got the paddings %v; want both", got)
+	}
 	pss := &rsa.PSSOptions{Hash: crypto.SHA512, SaltLength: rsa.PSSSaltLengthAuto}
 	sum := sha512.Sum512([]byte("what is stamped"))
 	signature, err := k.Sign(t.Context(), sum[:], pss)
@@ -94,7 +98,7 @@ func TestAzureOptions(t *testing.T) {
 		t.Errorf("PSS: %v", err)
 	}
 	_, err = k.Sign(t.Context(), sum[:], &rsa.PSSOptions{Hash: crypto.SHA512, SaltLength: 20})
-	complaint{fault.Unsupported, "salt of 20 bytes", ""}.check(t, uri, err)
+	complaint{fault.Unsupported, "salt of 20 bytes", "as long as the hash"}.check(t, uri, err)
 
 	uri = s.URI("p384")
 	k = open(t, uri, cfg)

@@ -21,25 +21,25 @@
 //
 // # Whose code signs
 //
-// AWS and Google keys sign through Sigstore's providers, so that what works
-// there works here. They are called by name: the registry of those providers
-// runs a program found in PATH for a scheme that it does not know. What the
-// providers do not do is done here with the official SDKs: finding the version
-// (numerically the highest; as text, 9 comes after 10), creating keys, closing
-// connections.
+// The names of keys are those of Sigstore's providers, so that what works there
+// works here. Google keys sign through the provider as well; it is called by
+// name, because the registry of the providers runs a program found in PATH for a
+// scheme that it does not know. What it does not do is done here with the
+// official SDK: finding the version (numerically the highest; as text, 9 comes
+// after 10), creating keys, closing connections. AWS and Azure keys sign through
+// the official SDKs alone.
 //
 //   - AWS: the provider signs with the first of the algorithms that the key
-//     offers, whatever hash is asked for. Every other hash is refused here. It
-//     reads the key's metadata again every five minutes, which costs two calls
-//     within a signature.
-//   - Google: a key version has one algorithm, hence one hash. Google's client
-//     would ask a service that is away until its context ends; here it asks
-//     three times.
+//     offers, whatever is asked for, which rules out RSA-PSS and all hashes but
+//     one. Here an RSA key signs with either padding and any of three hashes.
+//   - Google: a key version has one algorithm, hence one hash, and with RSA one
+//     padding. Google's client would ask a service that is away until its context
+//     ends; here it asks three times.
 //   - Azure: the provider ties SHA-384 to RSA keys of 3072 bits and SHA-512 to
 //     those of 4096, so that neither could make the RSA signatures with SHA-256
-//     that everyone accepts. It also panics on answers that lack a field. Azure
-//     keys therefore sign through the official SDK alone, with any hash for RSA
-//     and with the hash of its curve for ECDSA.
+//     that everyone accepts. It also panics on answers that lack a field. Here
+//     an RSA key signs with either padding and any hash, an EC key with the hash
+//     of its curve.
 //
 // # Trust
 //
@@ -120,10 +120,9 @@ type Key struct {
 	resource string
 	public   crypto.PublicKey
 	hashes   []crypto.Hash
-	// pss says that the service makes PSS signatures with this key as well.
-	pss    bool
-	signer service
-	closed atomic.Bool
+	paddings []signer.Padding // of an RSA key
+	signer   service
+	closed   atomic.Bool
 }
 
 // A service signs with a key that it was opened for.
@@ -135,6 +134,7 @@ type service interface {
 
 var (
 	_ signer.Signer = (*Key)(nil)
+	_ signer.Tied   = (*Key)(nil)
 	_ io.Closer     = (*Key)(nil)
 )
 
@@ -196,6 +196,10 @@ func (k *Key) Resource() string { return k.resource }
 // Hashes returns the hashes that Sign takes, the usual one first.
 func (k *Key) Hashes() []crypto.Hash { return slices.Clone(k.hashes) }
 
+// Paddings returns the paddings that Sign of an RSA key takes, nil for another
+// key.
+func (k *Key) Paddings() []signer.Padding { return slices.Clone(k.paddings) }
+
 // HonoursContext says that Sign returns when its context is done, without
 // leaving a call behind. It does, with all three services.
 func (k *Key) HonoursContext() bool { return true }
@@ -209,9 +213,9 @@ func (k *Key) Close() error {
 }
 
 // Sign implements [signer.Signer] with one call of the service. Hashes that
-// are not among [Key.Hashes] are refused as [fault.Unfit], PSS where the
-// service or its provider cannot as [fault.Unsupported]. A signature that
-// comes back is well formed; it is not verified.
+// are not among [Key.Hashes] are refused as [fault.Unfit], a padding that is not
+// among [Key.Paddings] as [fault.Unsupported]. A signature that comes back is
+// well formed; it is not verified.
 func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (signature []byte, err error) {
 	defer func() {
 		if err = k.call.settle(ctx, err); err != nil {
@@ -242,16 +246,30 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 	return signature, nil
 }
 
+// What to make instead of a key that has the other padding. Of AWS and Azure
+// there are none today that have but one.
+const (
+	pssCure = "a key for RSA-PSS (with Google one of the algorithms RSA_SIGN_PSS_...), or one on P-256"
+	v15Cure = "a key for PKCS #1 v1.5 (with Google one of the algorithms RSA_SIGN_PKCS1_...), or one on P-256"
+)
+
 // fit refuses what this key does not do.
 func (k *Key) fit(opts crypto.SignerOpts) error {
 	pss, isPSS := opts.(*rsa.PSSOptions)
-	if isPSS && !k.pss {
-		return k.call.fault(fault.Unsupported, "RSA-PSS signatures are not made with this key").
-			WithHint("timestamps are signed with RSA PKCS #1 v1.5; nothing needs PSS")
+	if _, isRSA := k.public.(*rsa.PublicKey); isRSA {
+		switch {
+		case isPSS && !slices.Contains(k.paddings, signer.PSS):
+			return k.call.fault(fault.Unsupported, "the key makes RSA signatures with PKCS #1 v1.5 only, not RSA-PSS").
+				WithHint("RSA signatures of the Notary Project are RSA-PSS: make %s; what a key does cannot be changed", pssCure)
+		case !isPSS && !slices.Contains(k.paddings, signer.PKCS1v15):
+			return k.call.fault(fault.Unsupported, "the key makes RSA-PSS signatures only, not PKCS #1 v1.5").
+				WithHint("RSA signatures in timestamps and certificates are PKCS #1 v1.5: make %s; what a key does cannot be changed", v15Cure)
+		}
 	}
 	hash := opts.HashFunc()
 	if isPSS && pss.SaltLength != rsa.PSSSaltLengthAuto && pss.SaltLength != rsa.PSSSaltLengthEqualsHash && pss.SaltLength != hash.Size() {
-		return k.call.fault(fault.Unsupported, "a PSS salt of %d bytes; the service's is as long as the hash", pss.SaltLength)
+		return k.call.fault(fault.Unsupported, "a PSS salt of %d bytes; the service's is as long as the hash", pss.SaltLength).
+			WithHint("ask for a salt as long as the hash")
 	}
 	if !slices.Contains(k.hashes, hash) {
 		return k.call.fault(fault.Unfit, "the key signs with %s, not with %v", hashNames(k.hashes), hash).

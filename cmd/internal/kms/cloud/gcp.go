@@ -100,7 +100,7 @@ func openGCP(ctx context.Context, c call, cfg Config) (_ *Key, err error) {
 	if err != nil {
 		return nil, err
 	}
-	hash, err := gcpFit(c, version)
+	algorithm, err := gcpFit(c, version)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,8 @@ func openGCP(ctx context.Context, c call, cfg Config) (_ *Key, err error) {
 		call:     call{opSign, c.uri},
 		resource: resource,
 		public:   pub,
-		hashes:   []crypto.Hash{hash},
+		hashes:   []crypto.Hash{algorithm.hash},
+		paddings: algorithm.paddings(),
 		signer:   &gcpKey{call{opSign, c.uri}, client, provider},
 	}, nil
 }
@@ -166,15 +167,32 @@ func (n gcpName) find(ctx context.Context, c call, client *gcpkms.KeyManagementC
 	return newest, nil
 }
 
-// gcpHashes are the algorithms that the provider signs with and that this
-// program uses.
-var gcpHashes = map[kmspb.CryptoKeyVersion_CryptoKeyVersionAlgorithm]crypto.Hash{
-	kmspb.CryptoKeyVersion_EC_SIGN_P256_SHA256:        crypto.SHA256,
-	kmspb.CryptoKeyVersion_EC_SIGN_P384_SHA384:        crypto.SHA384,
-	kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_2048_SHA256: crypto.SHA256,
-	kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_3072_SHA256: crypto.SHA256,
-	kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_4096_SHA256: crypto.SHA256,
-	kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_4096_SHA512: crypto.SHA512,
+// An algorithm is what a service ties a signature to; padding is "" for ECDSA.
+type algorithm struct {
+	hash    crypto.Hash
+	padding signer.Padding
+}
+
+func (a algorithm) paddings() []signer.Padding {
+	if a.padding == "" {
+		return nil
+	}
+	return []signer.Padding{a.padding}
+}
+
+// gcpSigns are the algorithms that the provider signs with and that this
+// program uses. There is no RSA with SHA-384.
+var gcpSigns = map[kmspb.CryptoKeyVersion_CryptoKeyVersionAlgorithm]algorithm{
+	kmspb.CryptoKeyVersion_EC_SIGN_P256_SHA256:        {crypto.SHA256, ""},
+	kmspb.CryptoKeyVersion_EC_SIGN_P384_SHA384:        {crypto.SHA384, ""},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_2048_SHA256: {crypto.SHA256, signer.PKCS1v15},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_3072_SHA256: {crypto.SHA256, signer.PKCS1v15},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_4096_SHA256: {crypto.SHA256, signer.PKCS1v15},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_4096_SHA512: {crypto.SHA512, signer.PKCS1v15},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PSS_2048_SHA256:   {crypto.SHA256, signer.PSS},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PSS_3072_SHA256:   {crypto.SHA256, signer.PSS},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PSS_4096_SHA256:   {crypto.SHA256, signer.PSS},
+	kmspb.CryptoKeyVersion_RSA_SIGN_PSS_4096_SHA512:   {crypto.SHA512, signer.PSS},
 }
 
 func gcpMatches(pub crypto.PublicKey, algorithm kmspb.CryptoKeyVersion_CryptoKeyVersionAlgorithm) bool {
@@ -187,8 +205,8 @@ func gcpMatches(pub crypto.PublicKey, algorithm kmspb.CryptoKeyVersion_CryptoKey
 	return false
 }
 
-// gcpFit returns the one hash of a version, or says why it is of no use.
-func gcpFit(c call, v *kmspb.CryptoKeyVersion) (crypto.Hash, error) {
+// gcpFit returns what a version signs with, or says why it is of no use.
+func gcpFit(c call, v *kmspb.CryptoKeyVersion) (algorithm, error) {
 	const cure = "make a key of the purpose asymmetric-signing with the algorithm ec-sign-p256-sha256"
 	number := versionNumber(v.Name)
 	if v.State != kmspb.CryptoKeyVersion_ENABLED {
@@ -201,20 +219,16 @@ func gcpFit(c call, v *kmspb.CryptoKeyVersion) (crypto.Hash, error) {
 		case kmspb.CryptoKeyVersion_PENDING_GENERATION:
 			hint = "wait until it is made"
 		}
-		return 0, c.fault(fault.Unfit, "version %d is not enabled, its state is %s", number, v.State).WithHint("%s", hint)
+		return algorithm{}, c.fault(fault.Unfit, "version %d is not enabled, its state is %s", number, v.State).WithHint("%s", hint)
 	}
-	if hash, ok := gcpHashes[v.Algorithm]; ok {
-		return hash, nil
+	if a, ok := gcpSigns[v.Algorithm]; ok {
+		return a, nil
 	}
 	name := v.Algorithm.String()
-	switch {
-	case strings.HasPrefix(name, "RSA_SIGN_PSS_"):
-		return 0, c.fault(fault.Unfit, "the algorithm of version %d is %s: RSA-PSS only", number, name).
-			WithHint("RSA signatures in timestamps are PKCS #1 v1.5: make a key with an algorithm RSA_SIGN_PKCS1_..., or EC_SIGN_P256_SHA256; the algorithm of a key cannot be changed")
-	case strings.Contains(name, "_SIGN_"):
-		return 0, c.fault(fault.Unfit, "the algorithm of version %d is %s, which this program does not use", number, name).WithHint(cure)
+	if strings.Contains(name, "_SIGN_") {
+		return algorithm{}, c.fault(fault.Unfit, "the algorithm of version %d is %s, which this program does not use", number, name).WithHint(cure)
 	}
-	return 0, c.fault(fault.Unfit, "the key is not for signing, its algorithm is %s", name).WithHint(cure)
+	return algorithm{}, c.fault(fault.Unfit, "the key is not for signing, its algorithm is %s", name).WithHint(cure)
 }
 
 // gcpPublic has the provider fetch the key, which it does once and without a

@@ -39,6 +39,10 @@ func TestGCPConformance(t *testing.T) {
 		kmspb.CryptoKeyVersion_EC_SIGN_P384_SHA384,
 		kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_2048_SHA256,
 		kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_3072_SHA256,
+		kmspb.CryptoKeyVersion_RSA_SIGN_PKCS1_4096_SHA512,
+		kmspb.CryptoKeyVersion_RSA_SIGN_PSS_2048_SHA256,
+		kmspb.CryptoKeyVersion_RSA_SIGN_PSS_3072_SHA256,
+		kmspb.CryptoKeyVersion_RSA_SIGN_PSS_4096_SHA512,
 	} {
 		t.Run(algorithm.String(), func(t *testing.T) {
 			s.AddKey("tsa", algorithm)
@@ -111,8 +115,20 @@ func TestGCPOptions(t *testing.T) {
 	if err != nil || rsa.VerifyPKCS1v15(k.Public().(*rsa.PublicKey), crypto.SHA512, sum[:], signature) != nil {
 		t.Errorf("with SHA-512: %v", err)
 	}
-	_, err = k.Sign(t.Context(), sum[:], &rsa.PSSOptions{Hash: crypto.SHA512})
-	complaint{fault.Unsupported, "RSA-PSS", "PKCS #1 v1.5"}.check(t, uri, err)
+	_, err = k.Sign(t.Context(), sum[:], signer.PSS.Options(crypto.SHA512))
+	complaint{fault.Unsupported, "PKCS #1 v1.5 only", "RSA_SIGN_PSS_..."}.check(t, uri, err)
+
+	s.AddKey("pss", kmspb.CryptoKeyVersion_RSA_SIGN_PSS_4096_SHA512)
+	pssURI := s.URI("pss")
+	pss := open(t, pssURI, cfg)
+	if got := pss.Paddings(); len(got) != 1 || got[0] != signer.PSS {
+		t.Errorf("got the paddings %v; want PSS", got)
+	}
+	_, err = pss.Sign(t.Context(), sum[:], crypto.SHA512)
+	complaint{fault.Unsupported, "RSA-PSS signatures only", "RSA_SIGN_PKCS1_..."}.check(t, pssURI, err)
+	_, err = pss.Sign(t.Context(), digest[:], signer.PSS.Options(crypto.SHA256))
+	complaint{fault.Unfit, "not with SHA-256", "ask for SHA-512"}.check(t, pssURI, err)
+
 	if err := k.Close(); err != nil {
 		t.Error(err)
 	}
@@ -135,7 +151,6 @@ func TestGCPUnfit(t *testing.T) {
 		version   string
 		want      complaint
 	}{
-		{"PSS", kmspb.CryptoKeyVersion_RSA_SIGN_PSS_2048_SHA256, kmspb.CryptoKeyVersion_ENABLED, "", complaint{fault.Unfit, "RSA-PSS only", "RSA_SIGN_PKCS1_..."}},
 		{"raw PKCS #1", kmspb.CryptoKeyVersion_RSA_SIGN_RAW_PKCS1_2048, kmspb.CryptoKeyVersion_ENABLED, "", complaint{fault.Unfit, "RSA_SIGN_RAW_PKCS1_2048", "ec-sign-p256-sha256"}},
 		{"Ed25519", kmspb.CryptoKeyVersion_EC_SIGN_ED25519, kmspb.CryptoKeyVersion_ENABLED, "", complaint{fault.Unfit, "EC_SIGN_ED25519", "ec-sign-p256-sha256"}},
 		{"secp256k1", kmspb.CryptoKeyVersion_EC_SIGN_SECP256K1_SHA256, kmspb.CryptoKeyVersion_ENABLED, "", complaint{fault.Unfit, "SECP256K1", "ec-sign-p256-sha256"}},

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"github.com/tink-crypto/tink-go/v2/signature"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
@@ -46,15 +47,19 @@ func FuzzKeyset(f *testing.F) {
 		}
 		f.Add(text.Bytes())
 	}
-	handle, err := keyset.NewHandle(signature.RSA_SSA_PKCS1_3072_SHA256_F4_Key_Template())
-	if err != nil {
-		f.Fatal(err)
+	for _, template := range []*tinkpb.KeyTemplate{
+		signature.RSA_SSA_PKCS1_3072_SHA256_F4_Key_Template(), signature.RSA_SSA_PSS_3072_SHA256_32_F4_Key_Template(),
+	} {
+		handle, err := keyset.NewHandle(template)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var text bytes.Buffer
+		if err := handle.WriteWithContext(f.Context(), keyset.NewJSONWriter(&text), open{}, nil); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text.Bytes())
 	}
-	var text bytes.Buffer
-	if err := handle.WriteWithContext(f.Context(), keyset.NewJSONWriter(&text), open{}, nil); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(text.Bytes())
 	f.Add([]byte(`{"primaryKeyId":1,"key":[]}`))
 	f.Add([]byte(`{"encrypted_keyset":"AAAA"}`))
 	u := signer.URI{Scheme: signer.SchemeTink, Path: "keyset.json"}
@@ -76,11 +81,11 @@ func FuzzKeyset(f *testing.F) {
 			}
 			return
 		}
-		hash, err := signer.HashFor(k.Public())
+		opts, err := signer.UsualOptions(k)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := k.Sign(t.Context(), make([]byte, max(1, size(hash))), hash); err != nil {
+		if _, err := k.Sign(t.Context(), make([]byte, max(1, size(opts.HashFunc()))), opts); err != nil {
 			t.Errorf("sign: %v", err)
 		}
 		again, err := read(t, data)

@@ -7,19 +7,24 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/big"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/tink-crypto/tink-go/v2/insecuresecretdataaccess"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/secretdata"
 	tinkecdsa "github.com/tink-crypto/tink-go/v2/signature/ecdsa"
 	tinked25519 "github.com/tink-crypto/tink-go/v2/signature/ed25519"
+	"github.com/tink-crypto/tink-go/v2/signature/rsassapkcs1"
+	"github.com/tink-crypto/tink-go/v2/signature/rsassapss"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
 	"github.com/fencepost-tsa/fencepost/signer"
@@ -162,14 +167,21 @@ func primary(handle *keyset.Handle, u signer.URI) (*Key, error) {
 	}
 	var private crypto.Signer
 	var kind string
+	var padding signer.Padding // of RSA
 	switch k := entry.Key().(type) {
 	case *tinkecdsa.PrivateKey:
 		private, kind, err = ecdsaKey(k)
 	case *tinked25519.PrivateKey:
 		kind = "Ed25519"
 		private = ed25519.NewKeyFromSeed(k.PrivateKeyBytes().Data(insecuresecretdataaccess.Token{}))
+	case *rsassapss.PrivateKey:
+		padding = signer.PSS
+		private, kind, err = pssKey(k)
+	case *rsassapkcs1.PrivateKey:
+		padding = signer.PKCS1v15
+		private, kind, err = pkcs1Key(k)
 	default:
-		return nil, fault.New(fault.Unfit, op, "its primary key, %d, is of the type %s; want EcdsaPrivateKey or Ed25519PrivateKey",
+		return nil, fault.New(fault.Unfit, op, "its primary key, %d, is of the type %s; want EcdsaPrivateKey, Ed25519PrivateKey, RsaSsaPssPrivateKey or RsaSsaPkcs1PrivateKey",
 			entry.KeyID(), typeName(handle, entry.KeyID())).WithHint(hintTemplate)
 	}
 	if err != nil {
@@ -185,7 +197,7 @@ func primary(handle *keyset.Handle, u signer.URI) (*Key, error) {
 	} else if others > 1 {
 		note += fmt.Sprintf("; it is the primary one, the other %d keys are not used", others)
 	}
-	return &Key{key: key, note: note}, nil
+	return &Key{key: key, note: note, path: u.Path, padding: padding}, nil
 }
 
 // curves are the curves with the hashes that Tink allows on them. The first is
@@ -218,6 +230,58 @@ func ecdsaKey(k *tinkecdsa.PrivateKey) (crypto.Signer, string, error) {
 		return private, kind, err
 	}
 	return nil, "", fmt.Errorf("ECDSA key on the curve %v; want P-256, P-384 or P-521", params.CurveType())
+}
+
+// pssKey takes an RSA key out that Tink makes PSS signatures with. The hash and
+// the salt are the caller's, as the hash is with ECDSA: Tink's template for 3072
+// bits has SHA-256, where the Notary Project has SHA-384.
+func pssKey(k *rsassapss.PrivateKey) (crypto.Signer, string, error) {
+	params, ok := k.Parameters().(*rsassapss.Parameters)
+	half, err := k.PublicKey()
+	if err != nil {
+		return nil, "", err
+	}
+	public, isPublic := half.(*rsassapss.PublicKey)
+	if !ok || !isPublic {
+		return nil, "", fmt.Errorf("RSA key with parameters of the type %T", k.Parameters())
+	}
+	private := rsaParts{public.Modulus(), params.PublicExponent(), k.D(), k.P(), k.Q()}.key()
+	return private, fmt.Sprintf("RSA-PSS of %d bits with %v", params.ModulusSizeBits(), params.SigHashType()), nil
+}
+
+// pkcs1Key is pssKey for PKCS #1 v1.5.
+func pkcs1Key(k *rsassapkcs1.PrivateKey) (crypto.Signer, string, error) {
+	params, ok := k.Parameters().(*rsassapkcs1.Parameters)
+	half, err := k.PublicKey()
+	if err != nil {
+		return nil, "", err
+	}
+	public, isPublic := half.(*rsassapkcs1.PublicKey)
+	if !ok || !isPublic {
+		return nil, "", fmt.Errorf("RSA key with parameters of the type %T", k.Parameters())
+	}
+	private := rsaParts{public.Modulus(), params.PublicExponent(), k.D(), k.P(), k.Q()}.key()
+	return private, fmt.Sprintf("RSA PKCS #1 v1.5 of %d bits with %v", params.ModulusSizeBits(), params.HashType()), nil
+}
+
+// rsaParts are the numbers of an RSA key (RFC 8017, 3.2).
+type rsaParts struct {
+	modulus  []byte
+	exponent int
+	d, p, q  secretdata.Bytes
+}
+
+// key puts the parts together. That they belong together is checked where the
+// key is taken.
+func (r rsaParts) key() *rsa.PrivateKey {
+	number := func(b secretdata.Bytes) *big.Int {
+		return new(big.Int).SetBytes(b.Data(insecuresecretdataaccess.Token{}))
+	}
+	return &rsa.PrivateKey{
+		PublicKey: rsa.PublicKey{N: new(big.Int).SetBytes(r.modulus), E: r.exponent},
+		D:         number(r.d),
+		Primes:    []*big.Int{number(r.p), number(r.q)},
+	}
 }
 
 // typeName is the name of Tink for the type of a key.

@@ -14,7 +14,8 @@
 //
 // The keyset is JSON, as tinkey writes it. A keyset that is not encrypted is
 // refused, and so are keys that are not ECDSA on P-256, P-384 or P-521 with the
-// hash that Tink allows there, or Ed25519.
+// hash that Tink allows there, Ed25519, or RSA. Of an RSA key Tink knows which
+// padding it is for, PSS or PKCS #1 v1.5, and it makes no other signatures here.
 //
 // # Services
 //
@@ -29,6 +30,7 @@ package tinkkey
 import (
 	"context"
 	"crypto"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"time"
@@ -56,8 +58,10 @@ const patience = 20 * time.Second
 
 // A Key signs with the primary key of a keyset.
 type Key struct {
-	key  *signer.Key
-	note string
+	key     *signer.Key
+	note    string
+	path    string
+	padding signer.Padding // of an RSA key
 }
 
 // Open reads the keyset of a tink URI and decrypts it; ctx bounds that. Every
@@ -118,8 +122,30 @@ func withWrappingKey(ctx context.Context, u signer.URI, cfg Config, f func(conte
 // Public implements [signer.Signer].
 func (k *Key) Public() crypto.PublicKey { return k.key.Public() }
 
-// Sign implements [signer.Signer], as [signer.Key] does.
+// Hashes returns nil: the hash is the caller's.
+func (k *Key) Hashes() []crypto.Hash { return nil }
+
+// Paddings returns the padding that Tink has an RSA key for, nil for another
+// key.
+func (k *Key) Paddings() []signer.Padding {
+	if k.padding == "" {
+		return nil
+	}
+	return []signer.Padding{k.padding}
+}
+
+// Sign implements [signer.Signer], as [signer.Key] does, but for the padding
+// that the key is not for, which is [fault.Unsupported].
 func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	_, isPSS := opts.(*rsa.PSSOptions)
+	switch {
+	case k.padding == signer.PKCS1v15 && isPSS:
+		return nil, fault.New(fault.Unsupported, "sign", "%s: the key of the keyset is for RSA PKCS #1 v1.5, not for RSA-PSS", k.path).
+			WithHint("make a keyset with one of Tink's templates RSA_SSA_PSS_..., or with ECDSA_P256")
+	case k.padding == signer.PSS && !isPSS:
+		return nil, fault.New(fault.Unsupported, "sign", "%s: the key of the keyset is for RSA-PSS, not for RSA PKCS #1 v1.5", k.path).
+			WithHint("RSA signatures in timestamps and certificates are PKCS #1 v1.5: make a keyset with one of Tink's templates RSA_SSA_PKCS1_..., or with ECDSA_P256")
+	}
 	return k.key.Sign(ctx, digest, opts)
 }
 
@@ -135,6 +161,7 @@ func (k *Key) Close() error { return nil }
 
 var (
 	_ signer.Signer    = (*Key)(nil)
+	_ signer.Tied      = (*Key)(nil)
 	_ signer.InProcess = (*Key)(nil)
 )
 

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/sha512"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -116,6 +115,8 @@ func TestOpen(t *testing.T) {
 				{"P-384 of the template ECDSA_P384", signature.ECDSAP384SHA512KeyTemplate(), "ECDSA P-384 with SHA512"},
 				{"P-521", signature.ECDSAP521KeyTemplate(), "ECDSA P-521 with SHA512"},
 				{"Ed25519", signature.ED25519KeyTemplate(), "Ed25519"},
+				{"RSA-PSS", signature.RSA_SSA_PSS_3072_SHA256_32_F4_Key_Template(), "RSA-PSS of 3072 bits with SHA256"},
+				{"RSA PKCS #1 v1.5", signature.RSA_SSA_PKCS1_3072_SHA256_F4_Key_Template(), "RSA PKCS #1 v1.5 of 3072 bits with SHA256"},
 			} {
 				t.Run(tt.name, func(t *testing.T) {
 					h := newKeyset(t, tt.template)
@@ -150,10 +151,12 @@ func TestTinkVerifies(t *testing.T) {
 	s := v.service("vault")
 	for _, tt := range []struct {
 		template *tinkpb.KeyTemplate
-		hash     crypto.Hash
+		opts     crypto.SignerOpts
 	}{
 		{signature.ECDSAP384SHA384KeyWithoutPrefixTemplate(), crypto.SHA384},
-		{signature.ED25519KeyWithoutPrefixTemplate(), 0},
+		{signature.ED25519KeyWithoutPrefixTemplate(), crypto.Hash(0)},
+		{signature.RSA_SSA_PSS_4096_SHA512_64_F4_Raw_Key_Template(), signer.PSS.Options(crypto.SHA512)},
+		{signature.RSA_SSA_PKCS1_4096_SHA512_F4_RAW_Key_Template(), crypto.SHA512},
 	} {
 		h := newKeyset(t, tt.template)
 		k, err := tinkkey.Open(t.Context(), uri(write(t, sealKeyset(t, s, message(t, h))), s.key), s.cfg)
@@ -161,11 +164,12 @@ func TestTinkVerifies(t *testing.T) {
 			t.Fatal(err)
 		}
 		input := []byte("a message")
-		if tt.hash != 0 {
-			sum := sha512.Sum384(input)
-			input = sum[:]
+		if hash := tt.opts.HashFunc(); hash != 0 {
+			h := hash.New()
+			h.Write(input)
+			input = h.Sum(nil)
 		}
-		sig, err := k.Sign(t.Context(), input, tt.hash)
+		sig, err := k.Sign(t.Context(), input, tt.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +182,31 @@ func TestTinkVerifies(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := verifier.Verify(sig, []byte("a message")); err != nil {
-			t.Errorf("%v: %v", tt.hash, err)
+			t.Errorf("%v: %v", tt.opts, err)
+		}
+	}
+}
+
+// An RSA key of a keyset is for one padding.
+func TestPadding(t *testing.T) {
+	v := newVault(t, (*httptest.Server).Start)
+	s := v.service("vault")
+	for _, tt := range []struct {
+		template    *tinkpb.KeyTemplate
+		opts        crypto.SignerOpts
+		words, hint string
+	}{
+		{signature.RSA_SSA_PSS_3072_SHA256_32_F4_Key_Template(), crypto.SHA256, "is for RSA-PSS, not", "RSA_SSA_PKCS1_..."},
+		{signature.RSA_SSA_PKCS1_3072_SHA256_F4_Key_Template(), signer.PSS.Options(crypto.SHA256), "is for RSA PKCS #1 v1.5, not", "RSA_SSA_PSS_..."},
+	} {
+		k, err := tinkkey.Open(t.Context(), uri(write(t, sealKeyset(t, s, message(t, newKeyset(t, tt.template)))), s.key), s.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature, err := k.Sign(t.Context(), make([]byte, 32), tt.opts)
+		check(t, err, fault.Unsupported, tt.words, tt.hint)
+		if signature != nil {
+			t.Error("a signature came with the error")
 		}
 	}
 }
@@ -296,7 +324,7 @@ func TestBadKeysets(t *testing.T) {
 		{"AEAD", sealKeyset(t, s, message(t, newKeyset(t, aead.AES256GCMKeyTemplate()))), fault.Unfit, "is of the type AesGcmKey; want EcdsaPrivateKey", "ECDSA_P256"},
 		{"MAC", sealKeyset(t, s, message(t, newKeyset(t, mac.HMACSHA256Tag128KeyTemplate()))), fault.Unfit, "is of the type HmacKey", "ECDSA_P256"},
 		{"AEAD as primary key of several", sealKeyset(t, s, message(t, newKeyset(t, signature.ED25519KeyTemplate(), aead.AES256GCMKeyTemplate()))), fault.Unfit, "AesGcmKey", "ECDSA_P256"},
-		{"RSA", p256(func(ks *tinkpb.Keyset) {
+		{"a type of tomorrow", p256(func(ks *tinkpb.Keyset) {
 			ks.Key[0].KeyData.TypeUrl = "type.googleapis.com/google.crypto.tink.NewPrivateKey"
 		}), fault.Unfit, "is of the type NewPrivateKey", "ECDSA_P256"},
 		{"public key", public(), fault.Unfit, "is of the type EcdsaPublicKey", "ECDSA_P256"},

@@ -65,7 +65,8 @@ func newSignRequest(digest []byte, opts crypto.SignerOpts, isRSA bool, version i
 			case pss.SaltLength == rsa.PSSSaltLengthEqualsHash:
 				salt = "hash"
 			case pss.SaltLength < 0:
-				return signRequest{}, fault.New(fault.Unsupported, opSign, "a PSS salt of %d bytes", pss.SaltLength)
+				return signRequest{}, fault.New(fault.Unsupported, opSign, "a PSS salt of %d bytes", pss.SaltLength).
+					WithHint("ask for a salt as long as the hash")
 			}
 			b = append(b, `,"signature_algorithm":"pss","salt_length":"`+salt+`"`...)
 		} else {
