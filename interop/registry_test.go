@@ -71,6 +71,9 @@ func (r *registry) upload(t *testing.T, name, mediaType string, data []byte) des
 	t.Helper()
 	header, _ := r.do(t, http.MethodPost, fmt.Sprintf("http://%s/v2/%s/blobs/uploads/", r.host, name), "", nil)
 	location := header.Get("Location")
+	if strings.HasPrefix(location, "/") {
+		location = "http://" + r.host + location
+	}
 	separator := "?"
 	if strings.Contains(location, "?") {
 		separator = "&"
