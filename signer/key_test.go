@@ -40,6 +40,9 @@ func TestConformance(t *testing.T) {
 				t.Error("InProcess() = false")
 			}
 			signertest.Run(t, func(*testing.T) signer.Signer { return k })
+			if strings.HasPrefix(string(kind), "rsa") {
+				signertest.RunPSS(t, func(*testing.T) signer.Signer { return k })
+			}
 		})
 	}
 	t.Run("foreign", func(t *testing.T) {

@@ -44,6 +44,27 @@ func Run(t *testing.T, open func(t *testing.T) signer.Signer) {
 	}
 }
 
+// RunPSS demands what [Run] lets a signer refuse: that its RSA key, of 2048 bits
+// or more, makes PSS signatures with SHA-256, SHA-384 and SHA-512. The Notary
+// Project takes one of the three, by the size of the key.
+func RunPSS(t *testing.T, open func(t *testing.T) signer.Signer) {
+	t.Helper()
+	t.Run("RSA-PSS is made", func(t *testing.T) {
+		if err := checkMakesPSS(t.Context(), open(t)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func checkMakesPSS(ctx context.Context, s signer.Signer) error {
+	for _, hash := range hashes {
+		if err := signer.Prove(ctx, s, signer.PSS.Options(hash)); err != nil {
+			return fmt.Errorf("with %v: %w", hash, err)
+		}
+	}
+	return nil
+}
+
 // A check returns what a signer does wrong. It is a function of its own,
 // without a testing.T, so that a test can see it fail.
 type check struct {

@@ -91,6 +91,8 @@ func TestFaultsAreSeen(t *testing.T) {
 			}
 			return rsaKey.Sign(ctx, d, o)
 		}}},
+		{"PSS demanded and refused", checkMakesPSS, refusesPSS(rsaKey, advised{errors.ErrUnsupported})},
+		{"PSS demanded of an EC key", checkMakesPSS, good},
 		{"PSS refused without advice", checkPSS, refusesPSS(rsaKey, errors.ErrUnsupported)},
 		{"PSS refused by another error", checkPSS, refusesPSS(rsaKey, advised{errors.New("no")})},
 		{"neither padding", checkSignatures, faulty{Key: rsaKey, sign: func(context.Context, []byte, crypto.SignerOpts) ([]byte, error) {

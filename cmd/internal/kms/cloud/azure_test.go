@@ -33,7 +33,11 @@ func TestAzureConformance(t *testing.T) {
 	for _, kind := range []azurefake.Kind{azurefake.P256, azurefake.P384, azurefake.P521, azurefake.HSMP256, azurefake.RSA2048, azurefake.RSA3072} {
 		t.Run(string(kind), func(t *testing.T) {
 			s.AddKey("signing", kind)
-			signertest.Run(t, func(t *testing.T) signer.Signer { return open(t, s.URI("signing"), cfg) })
+			open := func(t *testing.T) signer.Signer { return open(t, s.URI("signing"), cfg) }
+			signertest.Run(t, open)
+			if kind == azurefake.RSA2048 || kind == azurefake.RSA3072 {
+				signertest.RunPSS(t, open)
+			}
 		})
 	}
 	signertest.RunFaults(t, signertest.Faults{

@@ -5,6 +5,7 @@ package pkcs11
 import (
 	"context"
 	"crypto"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -172,7 +173,11 @@ func (k *Key) sign(ctx context.Context, c *connection, todo operation) ([]byte, 
 		if unwell(err) && !c.signed.Load() {
 			c.stuck.Store(true)
 		}
-		return nil, explain(opSign, err, "%s with %s of %s", todo.name, k.u.keyText(), c.token.name())
+		err = explain(opSign, err, "%s with %s of %s", todo.name, k.u.keyText(), c.token.name())
+		if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Unsupported && todo.mechanism.Mechanism == p11.CKM_RSA_PKCS_PSS {
+			f.Hint = "the token makes no RSA-PSS signatures of a digest, with which the Notary Project has RSA keys sign: take a key on P-256, or another token"
+		}
+		return nil, err
 	}
 	c.signed.Store(true)
 	signature, err := finish(k.public, raw)

@@ -77,7 +77,11 @@ func TestConformance(t *testing.T) {
 	for _, kt := range []signer.KeyType{signer.P256, signer.P384, signer.P521, signer.RSA2048, signer.Ed25519} {
 		t.Run(string(kt), func(t *testing.T) {
 			f, m, _ := oneKey(t, kt)
-			signertest.Run(t, func(t *testing.T) signer.Signer { return openAt(t, m, "token=tsa;object=k") })
+			open := func(t *testing.T) signer.Signer { return openAt(t, m, "token=tsa;object=k") }
+			signertest.Run(t, open)
+			if kt == signer.RSA2048 {
+				signertest.RunPSS(t, open)
+			}
 			if f.most > defaultSessions {
 				t.Errorf("%d sessions at once", f.most)
 			}
@@ -394,9 +398,12 @@ func TestSignRefused(t *testing.T) {
 			}
 		})
 	}
-	_, m, _ := oneKey(t, signer.RSA2048)
+	f, m, _ := oneKey(t, signer.RSA2048)
 	k := openAt(t, m, "object=k")
-	_, err := k.Sign(t.Context(), make([]byte, 64), &rsa.PSSOptions{Hash: crypto.SHA512, SaltLength: -5})
+	failOn(f, "SignInit", p11.CKR_MECHANISM_INVALID)
+	_, err := k.Sign(t.Context(), make([]byte, 64), signer.PSS.Options(crypto.SHA512))
+	checkFault(t, err, fault.Unsupported, "CKM_RSA_PKCS_PSS", "no RSA-PSS signatures of a digest")
+	_, err = k.Sign(t.Context(), make([]byte, 64), &rsa.PSSOptions{Hash: crypto.SHA512, SaltLength: -5})
 	checkFault(t, err, fault.Unsupported, "a PSS salt of -5 bytes", "as long as the hash")
 }
 

@@ -126,7 +126,11 @@ func TestSoftHSM(t *testing.T) {
 			s.create(t, path, kt)
 			err := Create(t.Context(), s.uri(path), kt, Config{})
 			checkFault(t, err, fault.Unfit, fmt.Sprintf(`the token "tsa" has a key labelled %q already`, kt), "another label")
-			signertest.Run(t, func(t *testing.T) signer.Signer { return s.open(t, path) })
+			open := func(t *testing.T) signer.Signer { return s.open(t, path) }
+			signertest.Run(t, open)
+			if strings.HasPrefix(string(kt), "rsa") {
+				signertest.RunPSS(t, open)
+			}
 		})
 	}
 	listing := pkcs11Tool(t, "tsa", "--list-objects", "--type", "privkey")

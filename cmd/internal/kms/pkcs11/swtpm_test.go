@@ -108,14 +108,20 @@ func TestTPM(t *testing.T) {
 			} else if err := Create(t.Context(), uri(string(kt)), kt, Config{}); err != nil {
 				t.Fatal(err)
 			}
-			signertest.Run(t, func(t *testing.T) signer.Signer {
+			open := func(t *testing.T) signer.Signer {
 				k, err := Open(t.Context(), uri(string(kt)), Config{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { k.Close() })
 				return k
-			})
+			}
+			signertest.Run(t, open)
+			if kt == signer.RSA2048 {
+				// It lists CKM_RSA_PKCS_PSS, and has no idea of the digest.
+				err := signer.Prove(t.Context(), open(t), signer.PSS.Options(0))
+				checkFault(t, err, fault.Unsupported, "CKM_RSA_PKCS_PSS with the key", "on P-256")
+			}
 		})
 	}
 }

@@ -206,7 +206,11 @@ func TestConformance(t *testing.T) {
 	for _, kind := range []signer.KeyType{signer.P256, signer.P521, signer.RSA2048, signer.Ed25519} {
 		t.Run(string(kind), func(t *testing.T) {
 			u := uri(t, "well", kind)
-			signertest.Run(t, func(t *testing.T) signer.Signer { return open(t, u) })
+			open := func(t *testing.T) signer.Signer { return open(t, u) }
+			signertest.Run(t, open)
+			if kind == signer.RSA2048 {
+				signertest.RunPSS(t, open)
+			}
 		})
 	}
 }

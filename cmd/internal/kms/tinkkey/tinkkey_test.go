@@ -121,7 +121,7 @@ func TestOpen(t *testing.T) {
 				t.Run(tt.name, func(t *testing.T) {
 					h := newKeyset(t, tt.template)
 					file := write(t, sealKeyset(t, s, message(t, h)))
-					signertest.Run(t, func(t *testing.T) signer.Signer {
+					open := func(t *testing.T) signer.Signer {
 						k, err := tinkkey.Open(t.Context(), uri(file, s.key), s.cfg)
 						if err != nil {
 							t.Fatalf("%v (hint: %s)", err, fault.HintOf(err))
@@ -138,7 +138,11 @@ func TestOpen(t *testing.T) {
 							t.Errorf("note %q, want %q at its end", k.Note(), tt.note)
 						}
 						return k
-					})
+					}
+					signertest.Run(t, open)
+					if tt.name == "RSA-PSS" {
+						signertest.RunPSS(t, open)
+					}
 				})
 			}
 		})

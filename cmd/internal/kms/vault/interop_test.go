@@ -90,7 +90,11 @@ func TestRealConformance(t *testing.T) {
 	for _, kind := range signer.KeyTypes() {
 		t.Run(string(kind), func(t *testing.T) {
 			v.create(t, string(kind), kind)
-			signertest.Run(t, func(t *testing.T) signer.Signer { return openWith(t, string(kind), v.config(v.token)) })
+			open := func(t *testing.T) signer.Signer { return openWith(t, string(kind), v.config(v.token)) }
+			signertest.Run(t, open)
+			if strings.HasPrefix(string(kind), "rsa") {
+				signertest.RunPSS(t, open)
+			}
 		})
 	}
 }

@@ -100,7 +100,11 @@ func TestConformance(t *testing.T) {
 	for _, kind := range transitTypes {
 		t.Run(kind, func(t *testing.T) {
 			createKey(t, v, kind, kind)
-			signertest.Run(t, func(t *testing.T) signer.Signer { return open(t, v, kind) })
+			open := func(t *testing.T) signer.Signer { return open(t, v, kind) }
+			signertest.Run(t, open)
+			if strings.HasPrefix(kind, "rsa-") {
+				signertest.RunPSS(t, open)
+			}
 		})
 	}
 }
