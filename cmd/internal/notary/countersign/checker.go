@@ -236,5 +236,5 @@ func (c *Checker) explain(e *Error, t *tsp.Token) {
 // trim takes the name of the package off the text of one of its errors.
 func trim(err error) string {
 	text := strings.TrimPrefix(err.Error(), "tsphttp: ")
-	return strings.TrimPrefix(text, "tsp: ")
+	return strings.TrimPrefix(strings.TrimPrefix(text, "tsp: "), "malformed token: ")
 }

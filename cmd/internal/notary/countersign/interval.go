@@ -32,6 +32,9 @@ func interval(t *verify.Timestamp) (lower, upper time.Time) {
 // error is an [*Error] that names the first certificate that does not, and by
 // how much.
 func (t *Timestamp) Covers(chain []*x509.Certificate) error {
+	if len(chain) == 0 {
+		return fail(ReasonInterval, "", "there is no signing chain")
+	}
 	for _, cert := range chain {
 		switch {
 		case t.Lower.Before(cert.NotBefore):
