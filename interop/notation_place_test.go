@@ -33,6 +33,7 @@ type place struct {
 type image struct {
 	place  *place
 	name   string // repository
+	layer  []byte
 	digest string
 }
 
@@ -55,14 +56,24 @@ func startPlace(t *testing.T, kind string) *place {
 // push makes an image that is not yet there.
 func (p *place) push(t *testing.T) *image {
 	t.Helper()
+	return p.keep(t, fmt.Appendf(nil, "layer %d of %s", p.images, t.Name()))
+}
+
+// again makes the same image, without its signatures, in another repository.
+func (p *place) again(t *testing.T, img *image) *image {
+	t.Helper()
+	return p.keep(t, img.layer)
+}
+
+func (p *place) keep(t *testing.T, layer []byte) *image {
+	t.Helper()
 	p.images++
-	img := &image{place: p, name: fmt.Sprintf("fencepost/image%d", p.images)}
-	layer := []byte("the layer of " + img.name + " of " + t.Name())
+	img := &image{place: p, name: fmt.Sprintf("fencepost/image%d", p.images), layer: layer}
 	if p.registry != nil {
 		_, img.digest, _ = strings.Cut(p.registry.push(t, img.name, layer), "@")
-		return img
+	} else {
+		img.digest = writeLayout(t, img.layout(), layer)
 	}
-	img.digest = writeLayout(t, img.layout(), layer)
 	return img
 }
 
