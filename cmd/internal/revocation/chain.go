@@ -53,15 +53,15 @@ func (f *Fetcher) verdict(findings []Finding) error {
 	var unknown error
 	for i := range findings {
 		found := &findings[i]
-		name := fmt.Sprintf("certificate %q", found.Certificate.Subject)
 		switch {
 		case found.Status != nil && found.Status.Revocation != nil:
 			r := found.Status.Revocation
 			return &verify.Error{Reason: verify.ReasonRevoked,
-				Detail: fmt.Sprintf("%s was revoked on %s (%v)", name, r.Time.UTC().Format(time.RFC3339), r.Reason)}
+				Detail: fmt.Sprintf("certificate %q was revoked on %s (%v)", found.Certificate.Subject, r.Time.UTC().Format(time.RFC3339), r.Reason)}
 		case found.Status == nil && unknown == nil:
 			if err := f.refuses(found); err != nil {
-				unknown = &verify.Error{Reason: verify.ReasonRevocationUnknown, Detail: name + ": " + err.Error(), Err: err}
+				unknown = &verify.Error{Reason: verify.ReasonRevocationUnknown, 
+					Detail: fmt.Sprintf("certificate %q: %v", found.Certificate.Subject, err), Err: err}
 			}
 		}
 	}

@@ -78,6 +78,8 @@ type Config struct {
 	// that was revoked in time may then pass for good. False asks for a
 	// statement that had to know it. The Notary Project does not.
 	AcceptListsAfterExpiry bool
+	// Offline asks nobody: what is given and what the cache has is all there is.
+	Offline bool
 	// Cache is the directory that keeps what was fetched for the next process.
 	// It is made when there is something to keep. Empty keeps nothing.
 	Cache string
@@ -149,10 +151,18 @@ type Finding struct {
 // and others wait for that. It is not changed after done.
 type answer struct {
 	turn   turn
-	done   bool // guarded by Fetcher.mu
 	items  []item
 	failed []error
+	// What follows is guarded by Fetcher.mu.
+	done    bool
+	at      time.Time // when it was weighed last
+	weighed Finding   // what came of it
 }
+
+// moment is how long evidence is not weighed again: statements count in whole
+// seconds, and a search through a large list for each of a thousand signatures
+// would take more time than all else.
+const moment = time.Second
 
 // A turn is a lock that is waited for no longer than a context lasts.
 type turn chan struct{}
@@ -274,15 +284,29 @@ func (f *Fetcher) answer(q verify.RevocationQuery) *answer {
 	return nil
 }
 
-// find weighs all evidence there is.
+// find weighs all evidence there is, unless that was done a moment ago.
 func (f *Fetcher) find(q verify.RevocationQuery) Finding {
+	a := f.answer(q)
+	if a == nil {
+		return f.weigh(q, &answer{failed: []error{errors.New("too many chains to ask about")}})
+	}
+	f.mu.Lock()
+	found, age := a.weighed, q.Now.Sub(a.at)
+	f.mu.Unlock()
+	if found.Certificate != nil && age >= 0 && age < moment {
+		return found
+	}
+	found = f.weigh(q, a)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a.weighed, a.at = found, q.Now
+	return found
+}
+
+func (f *Fetcher) weigh(q verify.RevocationQuery, a *answer) Finding {
 	q.AcceptListsAfterExpiry = f.cfg.AcceptListsAfterExpiry
 	found := Finding{Certificate: q.Certificate, NoSource: len(q.Certificate.OCSPServer)+len(q.Certificate.CRLDistributionPoints) == 0}
 	all := slices.Clone(f.cfg.Given)
-	a := f.answer(q)
-	if a == nil {
-		a = &answer{failed: []error{errors.New("too many chains to ask about")}}
-	}
 	for _, it := range a.items {
 		all = append(all, it)
 	}
