@@ -60,7 +60,7 @@ func (f *Fetcher) verdict(findings []Finding) error {
 				Detail: fmt.Sprintf("certificate %q was revoked on %s (%v)", found.Certificate.Subject, r.Time.UTC().Format(time.RFC3339), r.Reason)}
 		case found.Status == nil && unknown == nil:
 			if err := f.refuses(found); err != nil {
-				unknown = &verify.Error{Reason: verify.ReasonRevocationUnknown, 
+				unknown = &verify.Error{Reason: verify.ReasonRevocationUnknown,
 					Detail: fmt.Sprintf("certificate %q: %v", found.Certificate.Subject, err), Err: err}
 			}
 		}

@@ -242,11 +242,15 @@ func BenchmarkChain(b *testing.B) {
 		other := &x509.Certificate{SerialNumber: big.NewInt(1<<40 + i)}
 		s.Revoke(other, time.Now(), pki.ReasonSuperseded)
 	}
-	f := newFetcher(revocation.Require)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := f.Chain(b.Context(), s.Chain.Certificates(), time.Now()); err != nil {
+	f, chain := newFetcher(revocation.Require), s.Chain.Certificates()
+	ask := func() {
+		if _, err := f.Chain(b.Context(), chain, time.Now()); err != nil {
 			b.Fatal(err)
 		}
+	}
+	ask()
+	b.ReportAllocs()
+	for b.Loop() {
+		ask()
 	}
 }
