@@ -33,6 +33,9 @@ type keyJSON struct {
 	// Hashes are those that it signs digests of, the usual one first; empty for
 	// Ed25519, which signs the message itself.
 	Hashes []string `json:"hashes"`
+	// Paddings are those that an RSA key signs with where its service ties it to
+	// some: "pkcs1v15", "pss"; absent where it does not, and for other keys.
+	Paddings []signer.Padding `json:"paddings,omitempty"`
 	// Fingerprint is the SHA-256 of the SubjectPublicKeyInfo, hexadecimal.
 	Fingerprint string `json:"sha256Fingerprint"`
 	// PublicKey is PEM of the type PUBLIC KEY.
@@ -71,11 +74,7 @@ func (o *options) tell(ctx context.Context, key *kms.Key) error {
 
 // prove has the key sign. A signature that is wrong is the answer "no".
 func prove(ctx context.Context, key *kms.Key) error {
-	var hash crypto.Hash
-	if tied := key.Hashes(); len(tied) > 0 {
-		hash = tied[0]
-	}
-	err := signer.Prove(ctx, key, hash)
+	err := signer.Prove(ctx, key, nil)
 	if errors.Is(err, signer.ErrProof) {
 		return cli.Refused("proof", err)
 	}
@@ -95,7 +94,7 @@ func describe(key *kms.Key) (keyJSON, error) {
 	sum := sha256.Sum256(der)
 	return keyJSON{
 		URI: key.URI().String(), Place: place(key.URI()), InProcess: key.InProcess(), Note: key.Note(),
-		Type: inspect.KeyName(pub), Hashes: hashes,
+		Type: inspect.KeyName(pub), Hashes: hashes, Paddings: key.Paddings(),
 		Fingerprint: hex.EncodeToString(sum[:]),
 		PublicKey:   string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
 	}, nil
@@ -142,6 +141,22 @@ func place(u signer.URI) string {
 	return string(u.Scheme)
 }
 
+// withPadding says with which paddings, where that is known.
+func withPadding(paddings []signer.Padding) string {
+	var names []string
+	for _, p := range paddings {
+		name := "PKCS #1 v1.5"
+		if p == signer.PSS {
+			name = "RSA-PSS"
+		}
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", with " + strings.Join(names, " or ")
+}
+
 func (o *options) write(doc keyJSON) error {
 	var b strings.Builder
 	line := func(name, text string) { fmt.Fprintf(&b, "%-14s%s\n", name+":", cli.Printable(text)) }
@@ -158,7 +173,7 @@ func (o *options) write(doc keyJSON) error {
 	if len(doc.Hashes) == 0 {
 		line("signs", "messages, without a hash function of the caller's")
 	} else {
-		line("signs", strings.Join(doc.Hashes, " or ")+" digests")
+		line("signs", strings.Join(doc.Hashes, " or ")+" digests"+withPadding(doc.Paddings))
 	}
 	line("fingerprint", doc.Fingerprint+" (SHA-256 of the public key)")
 	if doc.Proved {

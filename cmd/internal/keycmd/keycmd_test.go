@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/keycmd"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/awsfake"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/vaultfake"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -59,7 +61,7 @@ func startVault(t *testing.T) *vaultfake.Server {
 type document struct {
 	URI, Place, Note, Type, PublicKey string
 	InProcess, Proved                 bool
-	Hashes                            []string
+	Hashes, Paddings                  []string
 	Fingerprint                       string `json:"sha256Fingerprint"`
 }
 
@@ -188,6 +190,32 @@ func TestVault(t *testing.T) {
 	}
 	if strings.Contains(text, "proof") || s.Calls(vaultfake.OnSign) != 1 {
 		t.Errorf("show signed without --prove: %d signatures\n%s", s.Calls(vaultfake.OnSign), text)
+	}
+}
+
+// What a service ties an RSA key to is shown, and what is proved is that.
+func TestPaddings(t *testing.T) {
+	s := awsfake.Start(t)
+	s.Setenv(t)
+	for _, tt := range []struct {
+		spec  awsfake.Spec
+		want  []string
+		words string
+	}{
+		{awsfake.RSA2048, []string{"pkcs1v15", "pss"}, "SHA-256 or SHA-384 or SHA-512 digests, with PKCS #1 v1.5 or RSA-PSS\n"},
+		{awsfake.PSSOnly, []string{"pss"}, "digests, with RSA-PSS\n"},
+		{awsfake.ECCP256, nil, "SHA-256 digests\n"},
+	} {
+		t.Run(string(tt.spec), func(t *testing.T) {
+			s.AddKey("alias/x", tt.spec)
+			shown := decode(t, good(t, "show", s.URI("alias/x"), "--prove", "--json"))
+			if !shown.Proved || !slices.Equal(shown.Paddings, tt.want) {
+				t.Errorf("shown %+v, want the paddings %q", shown, tt.want)
+			}
+			if text := good(t, "show", s.URI("alias/x")); !strings.Contains(text, tt.words) {
+				t.Errorf("the answer does not say %q:\n%s", tt.words, text)
+			}
+		})
 	}
 }
 

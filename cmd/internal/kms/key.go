@@ -365,4 +365,5 @@ func (k *Key) underWay() int {
 var (
 	_ signer.Signer    = (*Key)(nil)
 	_ signer.InProcess = (*Key)(nil)
+	_ signer.Tied      = (*Key)(nil)
 )
