@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/artifactcmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/auditcmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/certcmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
@@ -23,6 +24,8 @@ import (
 var groups = []func(*cli.Env) *cobra.Command{
 	servecmd.New,
 	timestampcmd.New,
+	artifactcmd.NewImage,
+	artifactcmd.NewBlob,
 	keycmd.New,
 	certcmd.New,
 	auditcmd.New,

@@ -10,13 +10,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/revocation"
 	"github.com/fencepost-tsa/fencepost/tsp"
 	"github.com/fencepost-tsa/fencepost/verify"
 )
-
-// maxCRLFile is the longest file of revocation lists read, in bytes. A large
-// list has 30 MiB.
-const maxCRLFile = 64 << 20
 
 // Trust is what a person says about whom to believe. It becomes a
 // [verify.Policy].
@@ -119,29 +116,13 @@ func (t *Trust) Policy(env *cli.Env) (verify.Policy, error) {
 		p.Policies = append(p.Policies, id)
 	}
 	if len(t.CRLs) > 0 {
-		crls, err := readCRLs(env, t.CRLs)
+		crls, err := revocation.ReadCRLs(t.CRLs, env.ReadFile)
 		if err != nil {
 			return p, err
 		}
 		p.Revocation = crls
 	}
 	return p, nil
-}
-
-// readCRLs reads revocation lists, each file one in DER or some in PEM.
-func readCRLs(env *cli.Env, files []string) (*verify.CRLs, error) {
-	lists := make([][]byte, len(files))
-	for i, file := range files {
-		var err error
-		if lists[i], err = env.ReadFile(file, maxCRLFile); err != nil {
-			return nil, err
-		}
-		// Each alone first, for an error that names the file.
-		if _, err := verify.NewCRLs(lists[i]); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	return verify.NewCRLs(lists...)
 }
 
 func parseOID(text string) (x509.OID, error) {

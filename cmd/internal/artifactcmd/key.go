@@ -1,0 +1,86 @@
+package artifactcmd
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/directory"
+	"github.com/fencepost-tsa/fencepost/signer"
+)
+
+// identity is a key and its chain.
+type identity struct {
+	key   *kms.Key
+	chain []*x509.Certificate
+}
+
+// openIdentity opens the key that --key names: a URI, whose chain is in a file
+// of its own, or a name in signingkeys.json, where both files are. An empty
+// name is that of the default key.
+func openIdentity(ctx context.Context, env *cli.Env, dir directory.Dir, key, chain string) (*identity, error) {
+	if strings.Contains(key, ":") {
+		if chain == "" {
+			return nil, cli.Hint(cli.Usagef("--key %s without its certificate chain", key), "name the file with --certificate-chain: the signer's certificate first, the root last")
+		}
+		u, err := signer.ParseURI(key)
+		if err != nil {
+			return nil, cli.Usagef("--key: %w", err)
+		}
+		return openPair(ctx, env, u, chain)
+	}
+	if chain != "" {
+		return nil, cli.Hint(cli.Usagef("--certificate-chain goes with a key URI: a key of signingkeys.json names its own"), "write file:%s if --key is a file", key)
+	}
+	keys, err := dir.SigningKeys()
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range keys.Warnings {
+		env.Warn("%s: %v", directory.SigningKeysName, w)
+	}
+	named, err := keys.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return openPair(ctx, env, signer.URI{Scheme: signer.SchemeFile, Path: named.KeyPath}, named.CertPath)
+}
+
+// openPair opens a key, and reads the chain that is its own.
+func openPair(ctx context.Context, env *cli.Env, u signer.URI, chain string) (*identity, error) {
+	certs, err := env.ReadCertificates(chain)
+	if err != nil {
+		return nil, err
+	}
+	key, err := openKey(ctx, env, u, certs[0])
+	if err != nil {
+		return nil, err
+	}
+	return &identity{key: key, chain: certs}, nil
+}
+
+// openKey opens the key of a certificate.
+func openKey(ctx context.Context, env *cli.Env, u signer.URI, of *x509.Certificate) (*kms.Key, error) {
+	switch u.Scheme {
+	case signer.SchemeMemory:
+		return nil, cli.Usagef("a key in memory is a new one each time, which no certificate has")
+	case signer.SchemeExec:
+		return nil, cli.Usagef("no program is started for a key that a command line names")
+	case signer.SchemeFile:
+		if err := signer.CheckMode(u.LocalPath()); errors.Is(err, signer.ErrMode) {
+			env.Warn("%v", err)
+		}
+	}
+	key, err := kms.Open(ctx, u, kms.Config{LookupEnv: env.LookupEnv, Want: of.PublicKey})
+	switch {
+	case errors.Is(err, signer.ErrNoPassphrase):
+		return nil, cli.Hint(err, "name the file with its passphrase: %s?passphrase-file=FILE", u)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, cli.Hint(err, "fencepost cert create --profile codesigning makes a key and its chain")
+	}
+	return key, err
+}
