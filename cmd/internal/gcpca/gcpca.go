@@ -44,6 +44,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync"
 	"time"
 
 	privateca "cloud.google.com/go/security/privateca/apiv1"
@@ -87,14 +88,16 @@ type Parent struct {
 
 // parentForm has the identifiers as the service defines them; a project may
 // have its domain before it, with a colon.
-var parentForm = regexp.MustCompile(`^(projects/[a-z0-9][a-z0-9.:-]{0,254}/locations/[a-z0-9-]{1,63}/caPools/[A-Za-z0-9_-]{1,63})(?:/certificateAuthorities/([A-Za-z0-9_-]{1,63}))?$`)
+var parentForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(projects/[a-z0-9][a-z0-9.:-]{0,254}/locations/[a-z0-9-]{1,63}/caPools/[A-Za-z0-9_-]{1,63})(?:/certificateAuthorities/([A-Za-z0-9_-]{1,63}))?$`)
+})
 
 // ParseParent reads the name of a pool, or of a CA in it:
 //
 //	projects/PROJECT/locations/LOCATION/caPools/POOL
 //	projects/PROJECT/locations/LOCATION/caPools/POOL/certificateAuthorities/CA
 func ParseParent(text string) (Parent, error) {
-	m := parentForm.FindStringSubmatch(text)
+	m := parentForm().FindStringSubmatch(text)
 	if m == nil {
 		return Parent{}, fmt.Errorf("gcpca: %.200q is not the name of a CA pool; want projects/PROJECT/locations/LOCATION/caPools/POOL, and /certificateAuthorities/CA for one CA of it", text)
 	}

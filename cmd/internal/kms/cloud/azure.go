@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -42,8 +43,12 @@ const (
 	azureMaxPause = 2 * time.Second
 )
 
-// azureURI is what Key Vault allows for keys and versions.
-var azureURI = regexp.MustCompile(`^azurekms://([^/]+)/([0-9A-Za-z-]{1,127})(?:/([0-9A-Za-z]{1,64})?)?$`)
+// azureURI is what Key Vault allows for keys and versions. It is compiled when
+// it is needed: counted repetitions take half a millisecond, which every start
+// of every command would pay.
+var azureURI = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^azurekms://([^/]+)/([0-9A-Za-z-]{1,127})(?:/([0-9A-Za-z]{1,64})?)?$`)
+})
 
 // An azureName is what a URI of Azure names.
 type azureName struct {
@@ -53,7 +58,7 @@ type azureName struct {
 }
 
 func parseAzure(c call) (azureName, error) {
-	m := azureURI.FindStringSubmatch(c.uri)
+	m := azureURI().FindStringSubmatch(c.uri)
 	if m == nil {
 		return azureName{}, c.fault(fault.Malformed, "not a key of Azure Key Vault").WithHint(azureForms)
 	}
@@ -216,7 +221,7 @@ func (n azureName) identify(id *azkeys.ID) (resource, version string, err error)
 	if err != nil {
 		return "", "", fmt.Errorf("the service sent the identifier %.200q", string(*id))
 	}
-	m := azureURI.FindStringSubmatch("azurekms://" + u.Host + strings.TrimPrefix(u.Path, "/keys"))
+	m := azureURI().FindStringSubmatch("azurekms://" + u.Host + strings.TrimPrefix(u.Path, "/keys"))
 	if m == nil || m[3] == "" || !strings.EqualFold(m[2], n.key) || n.version != "" && m[3] != n.version {
 		return "", "", fmt.Errorf("the service sent the identifier %.200q", string(*id))
 	}
