@@ -6,16 +6,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxRounds is how often the index under a fallback tag is written until others
-// let it be.
-const maxRounds = 6
+// Writing the index under a fallback tag.
+const (
+	// maxRounds is how often it is written until others let it be.
+	maxRounds = 7
+	// It is looked at again when two writers could have read and written it in
+	// the meantime, at the pace that the registry has shown.
+	settleMin, settleMax = 50 * time.Millisecond, 2 * time.Second
+)
 
 // attach is Attach for a registry.
 func (r *registry) attach(ctx context.Context, p parcel) error {
@@ -72,7 +80,7 @@ func (x index) digests() map[digest.Digest]bool {
 func (r *registry) fallbackIndex(ctx context.Context, subject Descriptor) (index, error) {
 	tag := fallbackTag(subject.Digest)
 	x := index{what: fmt.Sprintf("index %s of %s", tag, r.name.Repository)}
-	got, err := whole(ctx, func() (answer, error) { return r.fetchManifest(ctx, tag, "") })
+	got, err := whole(ctx, r, func() (answer, error) { return r.fetchManifest(ctx, tag, "") })
 	var e *Error
 	if errors.As(err, &e) && e.Kind == NotFound {
 		return x, nil
@@ -113,9 +121,10 @@ func (r *registry) fallbackIndex(ctx context.Context, subject Descriptor) (index
 }
 
 // addToIndex adds an entry to the index under the fallback tag. Nobody can lock
-// it. So the write is made conditional where the registry can do that; the index
-// is read again after each write, until it has our entry and every one that we
-// have ever seen there.
+// it. So the write is made conditional where the registry can do that; and the
+// index is read again after each write, late enough that who had read the index
+// before our write has written by then, until it has our entry and every one
+// that we have ever seen there.
 func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 	entry, err := json.Marshal(p.descriptor)
 	if err != nil {
@@ -124,10 +133,11 @@ func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 	r.indexing.Lock()
 	defer r.indexing.Unlock()
 	tag := fallbackTag(p.subject.Digest)
-	var first digest.Digest
 	known := map[digest.Digest]json.RawMessage{p.descriptor.Digest: entry}
 	order := []digest.Digest{p.descriptor.Digest}
-	for round := range maxRounds {
+	var first digest.Digest // the index that ours replaces
+	for round := 0; ; round++ {
+		begun := time.Now()
 		old, err := r.fallbackIndex(ctx, p.subject)
 		if err != nil {
 			return err
@@ -136,19 +146,21 @@ func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 			first = old.Digest
 		}
 		have := old.digests()
-		data, missing := []byte(nil), 0
-		for _, d := range order {
-			if have[d] {
-				continue
-			}
-			missing++
+		missing := slices.DeleteFunc(slices.Clone(order), func(d digest.Digest) bool { return have[d] })
+		if len(missing) == 0 {
+			r.forget(ctx, first, old.Digest)
+			return nil
+		}
+		if round == maxRounds {
+			e := r.error(Conflict, fmt.Errorf("%s: others keep writing it; after %d attempts it lacks %s", old.what, maxRounds, missing[0]))
+			e.hint = "do not sign the same artifact from several places at the same time, or use a registry with the referrers API"
+			return e
+		}
+		var data []byte
+		for _, d := range missing {
 			if data, err = old.with(data, known[d]); err != nil {
 				return r.error(Malformed, fmt.Errorf("%s: %w", old.what, err))
 			}
-		}
-		if missing == 0 {
-			r.forget(ctx, first, old.Digest)
-			return nil
 		}
 		for i, item := range old.items {
 			if c := candidateOf(old.what, i, item); c.err == nil && known[c.Digest] == nil {
@@ -159,12 +171,6 @@ func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 		if int64(len(data)) > r.cfg.Limits.Manifest {
 			return r.error(TooLarge, fmt.Errorf("%s: it would have %d bytes, at most %d are taken", old.what, len(data), r.cfg.Limits.Manifest))
 		}
-		if round > 0 {
-			// Whoever collides with us should not do so in step.
-			if err := pause(ctx, firstPause<<(round-1)/4); err != nil {
-				return r.fail(ctx, old.what, err)
-			}
-		}
 		header := make(http.Header)
 		switch { // RFC 9110, 13.1.1 and 13.1.2; a registry that cannot do it does not look
 		case old.etag != "":
@@ -173,28 +179,20 @@ func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 			header.Set("If-None-Match", "*")
 		}
 		_, err = r.pushManifest(ctx, tag, describe(ocispec.MediaTypeImageIndex, data), data, header)
+		settle := min(max(settleMin, 2*time.Since(begun)), settleMax)
 		if e := (*Error)(nil); errors.As(err, &e) && e.Kind == Conflict {
-			continue
-		}
-		if err != nil {
+			settle = 0
+		} else if err != nil {
 			return err
 		}
-	}
-	// The last write has not been looked at.
-	x, err := r.fallbackIndex(ctx, p.subject)
-	if err != nil {
-		return err
-	}
-	have := x.digests()
-	for _, d := range order {
-		if !have[d] {
-			e := r.error(Conflict, fmt.Errorf("%s: others keep writing it; after %d attempts it lacks %s", x.what, maxRounds, d))
-			e.hint = "do not sign the same artifact from several places at the same time, or use a registry with the referrers API"
-			return e
+		if round > 0 {
+			// Whoever collides with us should not do so in step.
+			settle += rand.N(settleMin << min(round, 4))
+		}
+		if err := r.pause(ctx, settle); err != nil {
+			return r.fail(ctx, old.what, err)
 		}
 	}
-	r.forget(ctx, first, x.Digest)
-	return nil
 }
 
 // with returns the text of the index, or of data that was made from it, with one

@@ -73,7 +73,7 @@ func (r *registry) page(ctx context.Context, what, address string, yield func(ca
 		resp *http.Response
 		data []byte
 	}
-	got, err := whole(ctx, func() (body, error) {
+	got, err := whole(ctx, r, func() (body, error) {
 		resp, err := r.do(ctx, request{method: http.MethodGet, path: address, accept: []string{ocispec.MediaTypeImageIndex}, what: what}, http.StatusOK)
 		if err != nil {
 			return body{}, err

@@ -134,10 +134,10 @@ func manifestOf(desc Descriptor, doc document, raw []byte) (*Manifest, error) {
 // checkBytes tells whether data is what the descriptor stands for.
 func checkBytes(d Descriptor, data []byte) error {
 	if int64(len(data)) != d.Size {
-		return &Error{Kind: Digest, Err: fmt.Errorf("%s has %d bytes, but its descriptor says %d", d.Digest, len(data), d.Size)}
+		return fmt.Errorf("it has %d bytes, but its descriptor says %d", len(data), d.Size)
 	}
 	if got := d.Digest.Algorithm().FromBytes(data); got != d.Digest {
-		return &Error{Kind: Digest, Err: fmt.Errorf("the bytes delivered for %s have the digest %s", d.Digest, got)}
+		return fmt.Errorf("the bytes delivered have the digest %s", got)
 	}
 	return nil
 }

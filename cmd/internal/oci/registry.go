@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	orasregistry "oras.land/oras-go/v2/registry"
@@ -41,12 +42,13 @@ type registry struct {
 	pushes *remote.Repository
 	plain  bool
 	shown  atomic.Bool // the registry was shown a credential
+	pause  func(context.Context, time.Duration) error
 
 	indexing sync.Mutex // our own writers of an index do not disturb each other
 }
 
 func newRegistry(name Reference, cfg *Config, warn func(error)) *registry {
-	r := &registry{name: name, cfg: cfg, warn: warn}
+	r := &registry{name: name, cfg: cfg, warn: warn, pause: pause}
 	r.ref = orasregistry.Reference{Registry: name.Host, Repository: name.Repository}
 	isPlain := cfg.PlainHTTP
 	if isPlain == nil {
@@ -80,7 +82,7 @@ func newRegistry(name Reference, cfg *Config, warn func(error)) *registry {
 	}
 	r.client = &auth.Client{
 		Client: &http.Client{
-			Transport:     &transport{base: base, wait: cfg.Limits.Wait, stall: cfg.Limits.Stall, pause: pause},
+			Transport:     &transport{base: base, wait: cfg.Limits.Wait, stall: cfg.Limits.Stall, pause: func(ctx context.Context, d time.Duration) error { return r.pause(ctx, d) }},
 			CheckRedirect: checkRedirect,
 		},
 		Header:   http.Header{"User-Agent": {cmp.Or(cfg.UserAgent, "fencepost")}},
@@ -220,18 +222,18 @@ func (b *brokenBody) Error() string {
 func (b *brokenBody) Unwrap() error { return b.err }
 
 // whole calls get until its answer arrives whole, within limits.
-func whole[T any](ctx context.Context, get func() (T, error)) (T, error) {
+func whole[T any](ctx context.Context, r *registry, get func() (T, error)) (T, error) {
 	for attempt := 1; ; attempt++ {
 		v, err := get()
 		var broken *brokenBody
-		if err == nil || !errors.As(err, &broken) || attempt == maxBroken || pause(ctx, firstPause<<(attempt-1)) != nil {
+		if err == nil || !errors.As(err, &broken) || attempt == maxBroken || r.pause(ctx, firstPause<<(attempt-1)) != nil {
 			return v, err
 		}
 	}
 }
 
 func (r *registry) manifest(ctx context.Context, tag string, d digest.Digest) (*Manifest, error) {
-	raw, err := whole(ctx, func() (answer, error) { return r.fetchManifest(ctx, tag, d) })
+	raw, err := whole(ctx, r, func() (answer, error) { return r.fetchManifest(ctx, tag, d) })
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +310,7 @@ func (r *registry) announced(what string, resp *http.Response) (digest.Digest, e
 }
 
 func (r *registry) blob(ctx context.Context, d Descriptor) ([]byte, error) {
-	return whole(ctx, func() ([]byte, error) { return r.fetchBlob(ctx, d) })
+	return whole(ctx, r, func() ([]byte, error) { return r.fetchBlob(ctx, d) })
 }
 
 func (r *registry) fetchBlob(ctx context.Context, d Descriptor) ([]byte, error) {
@@ -328,15 +330,10 @@ func (r *registry) fetchBlob(ctx context.Context, d Descriptor) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return data, r.located(checkBytes(d, data))
-}
-
-// located adds the host to an error of ours.
-func (r *registry) located(err error) error {
-	if e := (*Error)(nil); errors.As(err, &e) && e.Host == "" {
-		e.Host = r.name.Host
+	if err := checkBytes(d, data); err != nil {
+		return nil, r.error(Digest, fmt.Errorf("%s: %w", what, err))
 	}
-	return err
+	return data, nil
 }
 
 type counted struct {
@@ -373,10 +370,17 @@ func (r *registry) pushBlob(ctx context.Context, b parcelBlob) error {
 			tell(Transfer{Push: true, Digest: b.Digest, Done: min(done, b.Size), Total: b.Size})
 		})
 	}
-	if err := blobs.Push(ctx, b.Descriptor, bytes.NewReader(b.data)); err != nil {
-		return r.fail(ctx, what, err)
+	for attempt := 1; ; attempt++ {
+		err := blobs.Push(ctx, b.Descriptor, bytes.NewReader(b.data))
+		if err == nil {
+			return nil
+		}
+		err = r.fail(ctx, what, err)
+		// An upload that broke off cannot always be taken up: begin another.
+		if e := (*Error)(nil); !errors.As(err, &e) || e.Kind != NotFound || attempt == 2 {
+			return err
+		}
 	}
-	return nil
 }
 
 // pushManifest stores a manifest under a tag or its digest, and returns the

@@ -162,7 +162,10 @@ func (r *Repository) Manifest(ctx context.Context, d Descriptor) (*Manifest, err
 	if err != nil {
 		return nil, err
 	}
-	return m, matches(m, d)
+	if err := matches(m, d); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Blob returns the bytes that d describes, which must have its digest and size.

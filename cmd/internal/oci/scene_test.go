@@ -38,8 +38,14 @@ func openAt(t testing.TB, host string, cfg oci.Config) *oci.Repository {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if cfg.Limits.Wait != waits {
+		oci.Hurry(repo)
+	}
 	return repo
 }
+
+// waits has a repository wait as long as it should.
+const waits = 9 * time.Second
 
 func attachment(subject oci.Descriptor, text string) oci.Attachment {
 	return oci.Attachment{

@@ -34,7 +34,7 @@ type transport struct {
 	wait  time.Duration // for all pauses of one request
 	stall time.Duration
 
-	pause func(context.Context, time.Duration) error // tests put their own
+	pause func(context.Context, time.Duration) error
 }
 
 // counting is the key in a context of the function that is told of the bytes of
