@@ -436,6 +436,17 @@ func TestTokens(t *testing.T) {
 				return append([]byte{0x30, 0x84, 0, 0, byte(len(body) >> 8), byte(len(body))}, body...)
 			}
 		}},
+		{name: "content in pieces of definite length", want: countersign.ReasonEncoding, change: func(f *tsptest.Forge) {
+			var fields tsptest.DataFields
+			f.Data = func(d *tsptest.DataFields) { fields = *d }
+			f.Token = func([]byte) []byte {
+				pieces := der.Make(der.TagOctetString|0x20, der.Make(der.TagOctetString, fields.Content[:40]), der.Make(der.TagOctetString, fields.Content[40:]))
+				return der.Make(der.TagSequence, der.Make(der.TagOID, []byte(oid.SignedData)), der.Make(der.Context(0), der.Make(der.TagSequence,
+					fields.Version, der.Make(der.TagSet, fields.DigestAlgorithms...),
+					der.Make(der.TagSequence, fields.ContentType, der.Make(der.Context(0), pieces)),
+					der.Make(der.Context(0), fields.Certificates...), der.Make(der.TagSet, fields.Signers...))))
+			}
+		}},
 		{name: "digest in the attributes by another hash", change: func(f *tsptest.Forge) {
 			content, err := f.MakeInfo()
 			if err != nil {
