@@ -293,9 +293,9 @@ func TestSignRefuses(t *testing.T) {
 		"other payload":       {change: func(r *envelope.Request) { r.Payload = []byte(`{"a":1}`) }, want: envelope.ReasonPayload},
 		"long agent":          {change: func(r *envelope.Request) { r.Agent = string(make([]byte, 5000)) }, want: envelope.ReasonMalformed},
 		"context ended":       {ctx: ended, want: envelope.ReasonKey, is: context.Canceled},
-		"key fails":           {change: bend(func([]byte, error) ([]byte, error) { return nil, boom }), want: envelope.ReasonKey, is: boom},
-		"key returns garbage": {change: bend(func([]byte, error) ([]byte, error) { return []byte("garbage"), nil }), want: envelope.ReasonKey},
-		"key returns nothing": {change: bend(func([]byte, error) ([]byte, error) { return nil, nil }), want: envelope.ReasonKey},
+		"key fails":           {change: bendKey(func([]byte, error) ([]byte, error) { return nil, boom }), want: envelope.ReasonKey, is: boom},
+		"key returns garbage": {change: bendKey(func([]byte, error) ([]byte, error) { return []byte("garbage"), nil }), want: envelope.ReasonKey},
+		"key returns nothing": {change: bendKey(func([]byte, error) ([]byte, error) { return nil, nil }), want: envelope.ReasonKey},
 		"key signs wrongly": {change: func(r *envelope.Request) {
 			r.Key = broken{r.Key, func([]byte, error) ([]byte, error) {
 				return other.Sign(t.Context(), make([]byte, 32), crypto.SHA256)
@@ -322,7 +322,7 @@ func TestSignRefuses(t *testing.T) {
 	}
 }
 
-func bend(f func([]byte, error) ([]byte, error)) func(*envelope.Request) {
+func bendKey(f func([]byte, error) ([]byte, error)) func(*envelope.Request) {
 	return func(r *envelope.Request) { r.Key = broken{r.Key, f} }
 }
 

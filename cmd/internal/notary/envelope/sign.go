@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"maps"
 	"time"
 
@@ -52,8 +53,12 @@ func Sign(ctx context.Context, f Format, r Request) ([]byte, error) {
 		return nil, err
 	}
 	content, err := e.Verify()
-	if err != nil {
+	var wrong *Error
+	switch {
+	case errors.As(err, &wrong) && wrong.Reason == ReasonSignature:
 		return nil, failed(ReasonKey, err, "what the key signed does not verify")
+	case err != nil:
+		return nil, err
 	}
 	// A size beyond 2^53 is rounded where JSON passes through floating point.
 	if got, err := ParsePayload(content.Payload); err != nil || !got.equal(want) {
