@@ -61,7 +61,8 @@ func (r *Reader) is(v *Value, want kind) bool {
 		return false
 	}
 	if v.kind != want {
-		f := Fault{Rule: RuleType, Line: v.line, Place: v.place, Detail: fmt.Sprintf("it is %s, want %s", v.kind, want)}
+		f := Fault{Rule: RuleType, Line: v.line, Place: v.place, Detail: fmt.Sprintf("it is %s, want %s", v.kind, want),
+			Cure: map[kind]string{boolean: "write true or false", text: `write a string, "..."`, list: "write a list, [...]", object: "write an object, {...}"}[want]}
 		switch {
 		case want == text && v.kind == number:
 			f.Cure = fmt.Sprintf("write it in quotes: %q", v.text)
@@ -107,7 +108,7 @@ func (o Object) Label(label string) {
 		}
 	}
 	walk(o.v)
-	o.v.place = label
+	o.v.place, o.v.labeled = label, true
 }
 
 // Names returns the names of the members, in the order of the document.
@@ -222,7 +223,7 @@ func (o Object) at(name string, f Fault) Fault {
 	f.Line, f.Place = o.v.line, o.v.place
 	if name != "" {
 		f.Place = below(o.v.place, name)
-		if strings.Contains(o.v.place, " ") { // a label
+		if o.v.labeled {
 			f.Place = o.v.place + ", " + name
 		}
 	}
@@ -265,7 +266,7 @@ func (r *Reader) Err(what string) error {
 	all := slices.Clone(r.faults)
 	slices.SortStableFunc(all, func(a, b Fault) int { return a.Line - b.Line })
 	if r.more > 0 {
-		all[MaxFaults-1] = Fault{Rule: ruleMore, Detail: fmt.Sprintf("there are %d further faults", r.more+1)}
+		all[MaxFaults-1] = Fault{Rule: ruleMore, Detail: fmt.Sprintf("there are %d further faults", r.more+1), Cure: "mend those above first"}
 	}
 	return &Faults{What: what, List: all}
 }

@@ -49,8 +49,9 @@ type Value struct {
 	list    []*Value
 	members []member
 
-	line  int
-	place string // "version", or `statement 2 "prod", trustStores[0]`
+	line    int
+	place   string // "version", or `statement 2 "prod", trustStores[0]`
+	labeled bool   // place is in words
 }
 
 type member struct {
@@ -95,7 +96,7 @@ func Parse(data []byte, limits Limits) *Reader {
 		r.document(RuleSize, fmt.Sprintf("the document has %d octets, more than %d", len(data), limits.Size), "is this the right file?")
 		return r
 	case len(bytes.TrimSpace(data)) == 0:
-		r.document(RuleSyntax, "the document is empty", "")
+		r.document(RuleSyntax, "the document is empty", "is this the right file?")
 		return r
 	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
 		r.document(RuleEncoding, "the document begins with a byte order mark, which JSON does not have (RFC 8259, 8.1)", "save it as UTF-8 without a byte order mark")
@@ -127,11 +128,12 @@ func Parse(data []byte, limits Limits) *Reader {
 	r.dec = json.NewDecoder(bytes.NewReader(data))
 	r.dec.UseNumber()
 	root, err := r.value("", 0)
-	if err != nil {
+	switch {
+	case err == nil:
+		r.root = root
+	case !errors.Is(err, errDepth):
 		r.syntax(err, data)
-		return r
 	}
-	r.root = root
 	return r
 }
 
@@ -143,7 +145,7 @@ func (r *Reader) document(rule Rule, detail, cure string) {
 func (r *Reader) syntax(err error, data []byte) {
 	var syntax *json.SyntaxError
 	if !errors.As(err, &syntax) {
-		r.document(RuleSyntax, err.Error(), "")
+		r.document(RuleSyntax, err.Error(), "is this the right file?")
 		return
 	}
 	at := min(max(int(syntax.Offset)-1, 0), len(data))
@@ -151,6 +153,10 @@ func (r *Reader) syntax(err error, data []byte) {
 	detail := syntax.Error()
 	if strings.HasPrefix(detail, "unexpected end") {
 		line, detail = r.line(len(data)), "the document ends before it is complete"
+	}
+	if strings.Contains(detail, "max depth") {
+		r.add(tooDeep(line, r.depth))
+		return
 	}
 	cure := "JSON has no comments, no single quotes and no comma after the last element"
 	if strings.Contains(detail, "after top-level value") {
@@ -166,8 +172,13 @@ func (r *Reader) line(at int) int {
 	return n + 1
 }
 
-// errDepth ends the reading of a document that is nested too deeply.
+// errDepth ends the reading of a document that is nested too deeply. The fault
+// has been added.
 var errDepth = errors.New("nested too deeply")
+
+func tooDeep(line, limit int) Fault {
+	return Fault{Rule: RuleDepth, Line: line, Detail: fmt.Sprintf("lists and objects are nested more than %d deep", limit), Cure: "is this the right file?"}
+}
 
 func (r *Reader) value(place string, depth int) (*Value, error) {
 	token, err := r.dec.Token()
@@ -186,7 +197,8 @@ func (r *Reader) value(place string, depth int) (*Value, error) {
 		v.kind, v.text = text, t
 	case json.Delim:
 		if depth == r.depth {
-			return nil, fmt.Errorf("line %d: lists and objects are nested more than %d deep: %w", v.line, r.depth, errDepth)
+			r.add(tooDeep(v.line, r.depth))
+			return nil, errDepth
 		}
 		if t == '{' {
 			v.kind, err = object, r.object(v, depth)

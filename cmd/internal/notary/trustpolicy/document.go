@@ -195,7 +195,7 @@ func parse(data []byte, d *Document, what string) (*Document, error) {
 			}
 		}
 	} else if p.Err(what) == nil {
-		root.Fault("", Fault{Rule: strictjson.RuleType, Detail: "the document is null, want an object"})
+		root.Fault("", Fault{Rule: strictjson.RuleType, Detail: "it is null, want an object", Cure: "write an object, {...}"})
 	}
 	if err := p.Err(what); err != nil {
 		return nil, err

@@ -65,16 +65,14 @@ func (p *parser) identities(o strictjson.Object, s *Statement) {
 		}
 	}
 	for j, b := range s.Identities.Subjects {
-		for i, a := range s.Identities.Subjects[:j] {
-			narrow := -1
-			if a.Name.within(b.Name) {
-				narrow = j
-			} else if b.Name.within(a.Name) {
-				narrow, a, b = i, b, a
+		for _, a := range s.Identities.Subjects[:j] {
+			// The narrower of the two adds nothing.
+			wide, narrow := a, b
+			if b.Name.within(a.Name) {
+				wide, narrow = b, a
 			}
-			if narrow >= 0 {
-				p.Fault(at[j], Fault{Rule: RuleOverlap, Detail: fmt.Sprintf("%q and %q overlap: whoever has the second name has the first as well", short(a.Text), short(b.Text)),
-					Cure: fmt.Sprintf("remove %s", at[narrow].Place())})
+			if wide.Name.within(narrow.Name) {
+				p.Fault(at[j], Fault{Rule: RuleOverlap, Detail: fmt.Sprintf("whoever is %q is %q as well", short(narrow.Text), short(wide.Text)), Cure: fmt.Sprintf("remove %q", short(narrow.Text))})
 				break
 			}
 		}

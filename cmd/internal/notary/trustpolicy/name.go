@@ -89,7 +89,7 @@ func parseName(s string) (Name, []problem) {
 		case n.has(part.typ):
 			add("keep one of them", "%s comes twice", part.typ)
 		case len(n.attributes) == MaxAttributes:
-			add("", "the name has more than %d attributes", MaxAttributes)
+			add("leave some out", "the name has more than %d attributes", MaxAttributes)
 			return n, problems
 		}
 		if !n.has(part.typ) {
@@ -118,7 +118,11 @@ func parseName(s string) (Name, []problem) {
 		}
 	}
 	if len(missing) > 0 {
-		add("add it from the subject of the signing certificate", "the name has no %s; C, ST and O are mandatory", strings.Join(missing, " and no "))
+		cure := "add it from the subject of the signing certificate"
+		if n.has(strings.ToLower(missing[0])) {
+			cure = "write the names of attributes in capitals"
+		}
+		add(cure, "the name has no %s; C, ST and O are mandatory", strings.Join(missing, " and no "))
 	}
 	return n, problems
 }
@@ -143,6 +147,9 @@ func readAttribute(s string) (ava, string, error) {
 		}
 		if strings.Trim(s[:end], " ") == "" && at < 0 {
 			return a, "", &problem{detail: "the name ends with a separator", cure: "remove it"}
+		}
+		if strings.Trim(s[:end], " ") == "" {
+			return a, "", &problem{detail: "there is no attribute before a separator", cure: "remove the separator, or write a backslash before it"}
 		}
 		return a, "", &problem{detail: fmt.Sprintf("%q is not of the form TYPE=value", short(strings.Trim(s[:end], " "))), cure: escapeCure}
 	}

@@ -35,11 +35,15 @@ const (
 )
 
 func (p *parser) statement(i int, v *strictjson.Value) *Statement {
-	o := p.Object(v, "name", "signatureVerification", "trustStores", "trustedIdentities", fieldScopes, fieldGlobal)
+	o := p.Any(v)
 	s := &Statement{}
 	if o.Exists() {
-		s.Name = o.String("name")
+		if name := o.Value("name"); name.IsText() {
+			s.Name = p.Text(name)
+		}
 		o.Label(label(i, s.Name))
+		p.Object(v, "name", "signatureVerification", "trustStores", "trustedIdentities", fieldScopes, fieldGlobal)
+		o.String("name")
 	} else if !v.IsNull() {
 		return nil // said already
 	}
@@ -109,9 +113,9 @@ func (p *parser) verification(o strictjson.Object, s *Statement) {
 	switch lv := sv.Value("level"); {
 	case lv != nil && !lv.IsText(): // said already
 	case level == "":
-		sv.Fault("level", Fault{Rule: strictjson.RuleMissing, Detail: "there is no level", Cure: "write one of " + words(Levels())})
+		sv.Fault("level", Fault{Rule: strictjson.RuleMissing, Detail: "there is no level", Cure: "write " + nearest("", Levels())})
 	case s.Actions == nil:
-		sv.Fault("level", Fault{Rule: RuleLevel, Detail: fmt.Sprintf("there is no level %q", short(string(level))), Cure: "write one of " + words(Levels())})
+		sv.Fault("level", Fault{Rule: RuleLevel, Detail: fmt.Sprintf("there is no level %q", short(string(level))), Cure: "write " + nearest(level, Levels())})
 	default:
 		s.Level = level
 	}
@@ -125,7 +129,7 @@ func (p *parser) verification(o strictjson.Object, s *Statement) {
 	case Always, AfterCertExpiry:
 		s.VerifyTimestamp = when
 	default:
-		p.Fault(tv, Fault{Rule: RuleTimestamps, Detail: fmt.Sprintf("there is no %q", short(string(when))), Cure: "write always or afterCertExpiry"})
+		p.Fault(tv, Fault{Rule: RuleTimestamps, Detail: fmt.Sprintf("there is no %q", short(string(when))), Cure: "write " + nearest(when, []Timestamps{Always, AfterCertExpiry})})
 		return
 	}
 	stores := o.Value("trustStores")
@@ -166,7 +170,7 @@ func (p *parser) override(sv strictjson.Object, s *Statement) {
 		switch {
 		case !slices.Contains(Checks(), check):
 			// Notation refuses these, where it ignores other unknown members.
-			o.Fault(name, Fault{Rule: RuleOverride, Detail: "there is no such check", Cure: "override one of authenticity, authenticTimestamp, expiry, revocation"})
+			o.Fault(name, Fault{Rule: RuleOverride, Detail: "there is no such check", Cure: "write " + nearest(check, Checks()[1:])})
 			continue
 		case check == Integrity:
 			o.Fault(name, Fault{Rule: RuleOverride, Detail: "integrity cannot be overridden: it is always enforced", Cure: "remove it"})
@@ -179,11 +183,11 @@ func (p *parser) override(sv strictjson.Object, s *Statement) {
 		case action == Skip && check != Revocation:
 			o.Fault(name, Fault{Rule: RuleOverride, Detail: "only revocation can be skipped", Cure: "write enforce or log"})
 		case action != Enforce && action != Log && action != Skip:
-			cure := "write enforce or log"
+			actions := []Action{Enforce, Log}
 			if check == Revocation {
-				cure = "write enforce, log or skip"
+				actions = append(actions, Skip)
 			}
-			o.Fault(name, Fault{Rule: RuleOverride, Detail: fmt.Sprintf("there is no action %q", short(string(action))), Cure: cure})
+			o.Fault(name, Fault{Rule: RuleOverride, Detail: fmt.Sprintf("there is no action %q", short(string(action))), Cure: "write " + nearest(action, actions)})
 		case s.Actions != nil:
 			s.Actions[check] = action
 		}
@@ -258,15 +262,17 @@ func (p *parser) global(i int, o strictjson.Object, s *Statement) {
 	}
 }
 
-// words lists the words of a closed set.
-func words[T ~string](set []T) string { return strings.Join(texts(set), ", ") }
-
-func texts[T ~string](set []T) []string {
-	out := make([]string, len(set))
-	for i, w := range set {
-		out[i] = string(w)
+// nearest returns the word of a set that is meant, as far as capitals go, else
+// all of them.
+func nearest[T ~string](word T, set []T) string {
+	var all []string
+	for _, w := range set {
+		if strings.EqualFold(string(w), string(word)) {
+			return string(w)
+		}
+		all = append(all, string(w))
 	}
-	return out
+	return strings.Join(all[:len(all)-1], ", ") + " or " + all[len(all)-1]
 }
 
 // short cuts a text for a message.
