@@ -47,13 +47,16 @@ func (k Kind) String() string {
 // its issuer. Ten years for a leaf keep old timestamps verifiable with tools
 // that insist on a certificate that is valid today, and stay below the 135
 // months of CSBR 6.3.2. That clause allows the private key 15 months of use:
-// see Config.PrivateKeyNotAfter.
-func (k Kind) years() int {
-	switch k {
-	case KindRoot:
+// see Config.PrivateKeyNotAfter. One year for a code signing certificate stays
+// below the 460 days of CSBR 6.3.2: its key is used as long as it is valid.
+func (k Kind) years(r Role) int {
+	switch {
+	case k == KindRoot:
 		return 20
-	case KindIntermediate:
+	case k == KindIntermediate:
 		return 15
+	case r == RoleCodeSigning:
+		return 1
 	}
 	return 10
 }
@@ -95,8 +98,8 @@ type Config struct {
 	NotBefore time.Time
 
 	// NotAfter is the last second of validity. Zero means 20 years for a root,
-	// 15 for an intermediate, 10 for a leaf, or the end of the issuer's
-	// validity if that is sooner.
+	// 15 for an intermediate, 10 for a leaf, 1 for that of code signing, or the
+	// end of the issuer's validity if that is sooner.
 	NotAfter time.Time
 
 	// PrivateKeyNotAfter is the last second in which a leaf's private key may
@@ -137,7 +140,9 @@ func CreateIntermediate(cfg Config) (*x509.Certificate, error) { return create(K
 
 // CreateLeaf makes an end-entity certificate: CA:FALSE, critical keyUsage
 // digitalSignature alone, and critical extended key usage with the role's
-// purpose alone (RFC 3161, 2.3), if it has one. For a CA it is an error.
+// purpose alone (RFC 3161, 2.3), if it has one; that of code signing is not
+// critical. For a CA it is an error, and so is a key for code signing that is not
+// on P-256, P-384 or P-521 or of RSA with 2048, 3072 or 4096 bits.
 func CreateLeaf(cfg Config) (*x509.Certificate, error) { return create(KindLeaf, cfg) }
 
 func create(kind Kind, cfg Config) (*x509.Certificate, error) {
@@ -147,6 +152,11 @@ func create(kind Kind, cfg Config) (*x509.Certificate, error) {
 	tmpl, err := template(kind, cfg)
 	if err != nil {
 		return fail(err)
+	}
+	if kind == KindLeaf && cfg.Role == RoleCodeSigning {
+		if fault := codeSigningFault(tmpl.PublicKey); fault != "" {
+			return fail(fmt.Errorf("the public key is %s: %s", fault, codeSigningCure))
+		}
 	}
 	// crypto/x509 certifies keys that no verifier should accept.
 	if fault := pubkey.Fault(tmpl.PublicKey); fault != "" {
@@ -318,6 +328,10 @@ func (p profile) extend(t *x509.Certificate, kind Kind) error {
 		if p.ekuName == "" {
 			return nil
 		}
+		if !p.strictEKU() {
+			t.ExtKeyUsage = []x509.ExtKeyUsage{p.eku}
+			return nil
+		}
 		// x509.CreateCertificate writes ExtKeyUsage as not critical; RFC 3161,
 		// 2.3 wants it critical.
 		eku, err := criticalEKU(p.ekuOID)
@@ -367,7 +381,7 @@ func validity(kind Kind, cfg Config) (notBefore, notAfter time.Time, err error) 
 	notBefore = notBefore.UTC().Truncate(time.Second)
 	if notAfter.IsZero() {
 		// The last second counts as valid: RFC 5280, 4.1.2.5.
-		notAfter = notBefore.AddDate(kind.years(), 0, 0).Add(-time.Second)
+		notAfter = notBefore.AddDate(kind.years(cfg.Role), 0, 0).Add(-time.Second)
 		if cfg.Issuer != nil && notAfter.After(cfg.Issuer.NotAfter) {
 			notAfter = cfg.Issuer.NotAfter
 		}

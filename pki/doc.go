@@ -1,7 +1,7 @@
 // Package pki is about the certificate chains that signing services stand on:
 // it reads them, says what is wrong with them, and makes them, for each [Role]
 // that a service may have: time-stamping unit, certificate authority,
-// transparency log.
+// signer of artifacts, transparency log.
 //
 // # Reading
 //

@@ -21,9 +21,16 @@ func (c *checker) leaf() {
 		c.add(RuleLeafCA, 0, Error, "RFC 5280, 4.2.1.9", "the leaf is a CA certificate, want an end entity (basicConstraints cA FALSE)")
 	}
 	c.certifiedKey()
-	if c.role.role == RoleLog {
+	switch c.role.role {
+	case RoleLog:
 		c.logKeyUsage()
 		c.logEKU()
+		c.keyPeriod()
+		return
+	case RoleCodeSigning:
+		c.codeSigningKeyUsage()
+		c.codeSigningEKU()
+		c.codeSigningLifetime()
 		c.keyPeriod()
 		return
 	}

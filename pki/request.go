@@ -96,7 +96,7 @@ func (p profile) requested(kind Kind) ([]pkix.Extension, error) {
 		return out, nil
 	}
 	eku, err := criticalEKU(p.ekuOID)
-	eku.Critical = kind == KindLeaf // as in the certificate
+	eku.Critical = kind == KindLeaf && p.strictEKU() // as in the certificate
 	return append(out, eku), err
 }
 

@@ -29,10 +29,11 @@ func request(t testing.TB, role pki.Role) *x509.CertificateRequest {
 
 func TestCreateRequest(t *testing.T) {
 	want := map[pki.Role]string{
-		pki.RoleTSA:   "2.5.29.19 true 3000, 2.5.29.15 true 03020780, 2.5.29.37 true 300a06082b06010505070308",
-		pki.RoleCA:    "2.5.29.19 true 30060101ff020100, 2.5.29.15 true 03020106, 2.5.29.37 false 300a06082b06010505070303",
-		pki.RoleTSACA: "2.5.29.19 true 30060101ff020100, 2.5.29.15 true 03020106, 2.5.29.37 false 300a06082b06010505070308",
-		pki.RoleLog:   "2.5.29.19 true 3000, 2.5.29.15 true 03020780",
+		pki.RoleTSA:         "2.5.29.19 true 3000, 2.5.29.15 true 03020780, 2.5.29.37 true 300a06082b06010505070308",
+		pki.RoleCA:          "2.5.29.19 true 30060101ff020100, 2.5.29.15 true 03020106, 2.5.29.37 false 300a06082b06010505070303",
+		pki.RoleTSACA:       "2.5.29.19 true 30060101ff020100, 2.5.29.15 true 03020106, 2.5.29.37 false 300a06082b06010505070308",
+		pki.RoleCodeSigning: "2.5.29.19 true 3000, 2.5.29.15 true 03020780, 2.5.29.37 false 300a06082b06010505070303",
+		pki.RoleLog:         "2.5.29.19 true 3000, 2.5.29.15 true 03020780",
 	}
 	for _, kind := range pkitest.KeyTypes() {
 		for _, role := range pki.Roles() {

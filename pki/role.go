@@ -27,6 +27,12 @@ const (
 	// the chain has no end entity, since those come and go with each signature.
 	RoleCA Role = "ca"
 
+	// RoleCodeSigning is a person or a pipeline that signs artifacts, as the
+	// Notary Project has it: its chain begins with an end entity that may sign,
+	// with the purpose codeSigning, and ends with the root. A CA for such
+	// certificates is RoleCA, whose issuing CA is limited to that purpose.
+	RoleCodeSigning Role = "code-signing"
+
 	// RoleLog is a transparency log. Its clients are told the log's public key
 	// itself (Sigstore's trusted root has it as publicKey.rawBytes) and look at
 	// no certificate; one is for those who keep their keys by certificates. No
@@ -36,7 +42,7 @@ const (
 )
 
 // Roles returns all roles.
-func Roles() []Role { return []Role{RoleTSA, RoleTSACA, RoleCA, RoleLog} }
+func Roles() []Role { return []Role{RoleTSA, RoleTSACA, RoleCA, RoleCodeSigning, RoleLog} }
 
 // ParseRole returns the role of that name.
 func ParseRole(name string) (Role, error) {
@@ -75,9 +81,12 @@ func (r Role) profile() (profile, error) {
 	case RoleTSA, RoleTSACA:
 		p.eku, p.ekuOID, p.ekuName = x509.ExtKeyUsageTimeStamping, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}, "timeStamping"
 		p.clause = "RFC 3161, 2.3"
-	case RoleCA:
+	case RoleCA, RoleCodeSigning:
 		p.eku, p.ekuOID, p.ekuName = x509.ExtKeyUsageCodeSigning, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 3}, "codeSigning"
 		p.clause = clauseFulcio
+		if r == RoleCodeSigning {
+			p.clause = "RFC 5280, 4.2.1.12"
+		}
 	case RoleLog:
 		p.eku, p.clause = x509.ExtKeyUsageAny, "RFC 5280, 4.2.1.12"
 	default:
@@ -99,6 +108,10 @@ func (p profile) issues() bool { return p.role.Kind() == KindIntermediate }
 
 // timestamps says that the end entities make timestamps.
 func (p profile) timestamps() bool { return p.role == RoleTSA || p.role == RoleTSACA }
+
+// strictEKU says that a leaf has its purpose alone and critical (RFC 3161, 2.3).
+// That of code signing is as CAs write it, not critical.
+func (p profile) strictEKU() bool { return p.role != RoleCodeSigning }
 
 // clauseFulcio is the document of the Fulcio project that lays down the
 // certificates of a CA for Sigstore, "all private instances" included.

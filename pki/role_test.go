@@ -5,17 +5,19 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 )
 
 var (
-	makers  = map[pki.Role]func(testing.TB, pkitest.Options) *pkitest.Chain{pki.RoleTSA: pkitest.TSA, pki.RoleTSACA: pkitest.TSACA, pki.RoleCA: pkitest.CA, pki.RoleLog: pkitest.Log}
-	hostile = map[pki.Role]func() []pkitest.Hostile{pki.RoleTSA: pkitest.HostileTSA, pki.RoleTSACA: pkitest.HostileTSACA, pki.RoleCA: pkitest.HostileCA, pki.RoleLog: pkitest.HostileLog}
+	makers  = map[pki.Role]func(testing.TB, pkitest.Options) *pkitest.Chain{pki.RoleTSA: pkitest.TSA, pki.RoleTSACA: pkitest.TSACA, pki.RoleCA: pkitest.CA, pki.RoleCodeSigning: pkitest.CodeSigning, pki.RoleLog: pkitest.Log}
+	hostile = map[pki.Role]func() []pkitest.Hostile{pki.RoleTSA: pkitest.HostileTSA, pki.RoleTSACA: pkitest.HostileTSACA, pki.RoleCA: pkitest.HostileCA, pki.RoleCodeSigning: pkitest.HostileCodeSigning, pki.RoleLog: pkitest.HostileLog}
 )
 
 func TestParseRole(t *testing.T) {
@@ -25,7 +27,7 @@ func TestParseRole(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "TSA", "cook"} {
-		if got, err := pki.ParseRole(name); got != "" || err == nil || !strings.Contains(err.Error(), "want one of tsa, tsa-ca, ca, log") {
+		if got, err := pki.ParseRole(name); got != "" || err == nil || !strings.Contains(err.Error(), "want one of tsa, tsa-ca, ca, code-signing, log") {
 			t.Errorf("ParseRole(%q) = %q, %v", name, got, err)
 		}
 	}
@@ -34,9 +36,13 @@ func TestParseRole(t *testing.T) {
 // TestCheckGoodRoles: chains as they should be draw no warning, whatever the
 // keys, but for the keys that sigstore-js does not take for logs.
 func TestCheckGoodRoles(t *testing.T) {
-	for _, role := range []pki.Role{pki.RoleTSACA, pki.RoleCA, pki.RoleLog} {
+	for _, role := range []pki.Role{pki.RoleTSACA, pki.RoleCA, pki.RoleCodeSigning, pki.RoleLog} {
 		for _, kind := range pkitest.KeyTypes() {
-			c := makers[role](t, pkitest.Options{Key: kind, IssuerKey: kind})
+			leaf := kind
+			if role == pki.RoleCodeSigning && kind == pkitest.Ed25519 {
+				leaf = pkitest.P256 // of the CAs anything goes
+			}
+			c := makers[role](t, pkitest.Options{Key: leaf, IssuerKey: kind})
 			key := c.LeafKey
 			if key == nil {
 				key = c.IntermediateKey
@@ -59,7 +65,7 @@ func TestCheckGoodRoles(t *testing.T) {
 // TestCheckHostileRoles: each hostile chain breaks its rule before any other,
 // and whoever reads so is told what to do.
 func TestCheckHostileRoles(t *testing.T) {
-	for _, role := range []pki.Role{pki.RoleTSACA, pki.RoleCA, pki.RoleLog} {
+	for _, role := range []pki.Role{pki.RoleTSACA, pki.RoleCA, pki.RoleCodeSigning, pki.RoleLog} {
 		for _, h := range hostile[role]() {
 			t.Run(string(role)+" "+h.Name, func(t *testing.T) {
 				c := makers[role](t, h.Options)
@@ -76,12 +82,13 @@ func TestCheckHostileRoles(t *testing.T) {
 	}
 }
 
-// TestCheckRoleConfused: the chain of one role is fit for no other.
+// TestCheckRoleConfused: the chain of one role is fit for no other, but for that
+// of a log, which has no purpose and hence any: Notation would take it.
 func TestCheckRoleConfused(t *testing.T) {
 	for _, is := range pki.Roles() {
 		for _, asked := range pki.Roles() {
 			err := pki.Check(makers[is](t, pkitest.Options{}).Certificates(), pki.CheckOptions{Role: asked, Time: at}).Err()
-			if (err == nil) != (is == asked) {
+			if (err == nil) != (is == asked || is == pki.RoleLog && asked == pki.RoleCodeSigning) {
 				t.Errorf("Check of a chain for %s as one for %s: %v", is, asked, err)
 			}
 		}
@@ -137,6 +144,11 @@ func TestCheckRoleFindings(t *testing.T) {
 		}
 	}
 	goodLog := pkitest.Log(t, pkitest.Options{})
+	signerChain := func(f func(*x509.Certificate)) []*x509.Certificate {
+		return pkitest.CodeSigning(t, pkitest.Options{Leaf: f}).Certificates()
+	}
+	// What "notation cert generate-test" makes.
+	selfSigned := selfSignedSigner(t)
 
 	for _, tt := range []struct {
 		name        string
@@ -170,6 +182,18 @@ func TestCheckRoleFindings(t *testing.T) {
 		{"no organization", pki.RoleTSACA, pkitest.TSACA(t, pkitest.Options{Intermediate: func(c *x509.Certificate) {
 			c.Subject = pkix.Name{CommonName: "Stamping CA", Country: []string{"XX"}}
 		}}).Certificates(), pki.RuleSubject, 0, pki.Note, "no organization"},
+
+		{"self-signed leaf alone", pki.RoleCodeSigning, []*x509.Certificate{selfSigned}, pki.RuleLength, 0, pki.Note, "vouches for itself"},
+		{"CA alone", pki.RoleCodeSigning, []*x509.Certificate{good.Root}, pki.RuleLeafCA, 0, pki.Error, "is a CA certificate"},
+		{"leaf alone", pki.RoleCodeSigning, signerChain(nil)[:1], pki.RuleLength, 0, pki.Error, "is missing"},
+		{"root missing", pki.RoleCodeSigning, signerChain(nil)[:2], pki.RuleRootSelfSigned, 1, pki.Error, "Notation wants"},
+		{"no EKU", pki.RoleCodeSigning, signerChain(pkitest.EKU(false)), pki.RuleLeafEKU, 0, pki.Warning, "Notation takes that"},
+		{"any EKU", pki.RoleCodeSigning, signerChain(pkitest.EKU(false, "2.5.29.37.0")), pki.RuleLeafEKUOnly, 0, pki.Warning, "includes any"},
+		{"unknown EKU", pki.RoleCodeSigning, signerChain(pkitest.EKU(false, "1.3.6.1.4.1.311.10.3.13")), pki.RuleLeafEKUOnly, 0, pki.Error, "want codeSigning"},
+		{"EKU beside codeSigning", pki.RoleCodeSigning, signerChain(pkitest.EKU(true, "1.3.6.1.5.5.7.3.3", "1.3.6.1.4.1.311.10.3.13")), pki.RuleLeafEKUOnly, 0, pki.Note, "beside codeSigning"},
+		{"long validity", pki.RoleCodeSigning, signerChain(nil), pki.RuleLeafLifetime, 0, pki.Note, "460 days"},
+		{"no state", pki.RoleCodeSigning, signerChain(nil), pki.RuleSubject, 0, pki.Note, "no state: a trust policy"},
+		{"no CRL", pki.RoleCodeSigning, signerChain(nil), pki.RuleRevocation, 0, pki.Note, "no CRL distribution point"},
 
 		{"self-signed alone", pki.RoleLog, []*x509.Certificate{good.Root}, pki.RuleLength, 0, pki.Error, "public key alone"},
 		{"EKU twice", pki.RoleLog, []*x509.Certificate{&ekuTwice, goodLog.Intermediate, goodLog.Root}, pki.RuleLeafEKU, 0, pki.Error, "2 extended"},
@@ -300,6 +324,10 @@ func TestCreateRoles(t *testing.T) {
 		{pki.RoleTSACA, []map[string]string{
 			{keyUsage: "critical 03020106", basicConstraints: "critical 30060101ff020100", eku: "300a06082b06010505070308"}, root,
 		}},
+		{pki.RoleCodeSigning, []map[string]string{
+			{keyUsage: "critical 03020780", basicConstraints: "critical 3000", eku: "300a06082b06010505070303"},
+			{keyUsage: "critical 03020106", basicConstraints: "critical 30060101ff020100", eku: "300a06082b06010505070303"}, root,
+		}},
 		{pki.RoleLog, []map[string]string{
 			{keyUsage: "critical 03020780", basicConstraints: "critical 3000"},
 			{keyUsage: "critical 03020106", basicConstraints: "critical 30060101ff020100"}, root,
@@ -398,5 +426,65 @@ func TestCreateRolesRefuse(t *testing.T) {
 		if chain, err := pki.CreateChain(cfg); err == nil || chain != nil {
 			t.Errorf("CreateChain for a CA with %s = %v, %v", name, chain, err)
 		}
+	}
+}
+
+// selfSignedSigner is an end entity that vouches for itself.
+func selfSignedSigner(t *testing.T) *x509.Certificate {
+	t.Helper()
+	key := pkitest.Key(t, pkitest.P256, "self-signed")
+	der, err := x509.CreateCertificate(nil, &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: subject, NotBefore: pkitest.NotBefore(), NotAfter: pkitest.NotAfter(),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, BasicConstraintsValid: true,
+	}, &x509.Certificate{Subject: subject}, key.Public(), pkitest.Deterministic(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pki.Check([]*x509.Certificate{cert}, pki.CheckOptions{Role: pki.RoleCodeSigning, Time: at, PublicKey: key.Public()}).Err(); err != nil {
+		t.Errorf("a certificate that vouches for itself: %v", err)
+	}
+	return cert
+}
+
+// TestCodeSigningKeys: a leaf for code signing is refused where Notation would
+// refuse its signatures, and lasts a year.
+func TestCodeSigningKeys(t *testing.T) {
+	c := pkitest.CodeSigning(t, pkitest.Options{})
+	cfg := pki.Config{Role: pki.RoleCodeSigning, Subject: subject, Issuer: c.Intermediate, IssuerKey: c.IntermediateKey}
+	for _, kind := range pkitest.KeyTypes() {
+		cfg.PublicKey = pkitest.Key(t, kind, "leaf").Public()
+		leaf, err := pki.CreateLeaf(cfg)
+		if kind == pkitest.Ed25519 {
+			if err == nil || leaf != nil || !strings.Contains(err.Error(), "Ed25519") || !strings.Contains(err.Error(), "make a key on P-256") {
+				t.Errorf("%v: %v, %v", kind, leaf, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%v: %v", kind, err)
+			continue
+		}
+		if want := leaf.NotBefore.AddDate(1, 0, 0).Add(-time.Second); !leaf.NotAfter.Equal(want) || time.Since(leaf.NotBefore) < pki.Backdate {
+			t.Errorf("%v: valid from %v to %v", kind, leaf.NotBefore, leaf.NotAfter)
+		}
+		if err := pki.Check([]*x509.Certificate{leaf, c.Intermediate, c.Root}, pki.CheckOptions{Role: pki.RoleCodeSigning, PublicKey: cfg.PublicKey}).Err(); err != nil {
+			t.Errorf("%v: %v", kind, err)
+		}
+	}
+	// The issuing CA of the role CA is one for this role.
+	ca := pkitest.CA(t, pkitest.Options{})
+	cfg.Issuer, cfg.IssuerKey = ca.Intermediate, ca.IntermediateKey
+	cfg.PublicKey = pkitest.Key(t, pkitest.P256, "leaf").Public()
+	leaf, err := pki.CreateLeaf(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := pki.Check(append([]*x509.Certificate{leaf}, ca.Certificates()...), pki.CheckOptions{Role: pki.RoleCodeSigning, EnforceIntermediateEKU: true})
+	if err := report.Err(); err != nil || len(rules(report, pki.Warning)) != 0 {
+		t.Errorf("below a CA: %v", report.Findings)
 	}
 }

@@ -84,6 +84,18 @@ func Rules(role Role) []RuleInfo {
 			RuleInfo{RuleLeafKey, "the first certificate certifies the key in use", "RFC 5280, 6.1.4"},
 			RuleInfo{RuleKeyPeriod, "the private key is in its usage period, if it has one", "RFC 3280, 4.2.1.4"},
 		)
+	case RoleCodeSigning:
+		rules[6].Summary = "ECDSA on P-256, P-384 or P-521, RSA of 2048, 3072 or 4096 bits; a CA's from 2048 bits, or Ed25519"
+		rules[6].Clause = clauseNotary
+		rules = append(rules,
+			RuleInfo{RuleLeafCA, "the leaf is an end entity", "RFC 5280, 4.2.1.9"},
+			RuleInfo{RuleLeafKey, "the leaf certifies the key in use", "RFC 5280, 6.1.4"},
+			RuleInfo{RuleLeafKeyUsage, "keyUsage is critical and digitalSignature, with at most contentCommitment beside it", clauseNotary},
+			RuleInfo{RuleLeafEKU, "the extended key usage is there, once", clauseCSBR},
+			RuleInfo{RuleLeafEKUOnly, "it has codeSigning, and nothing that Notation refuses", clauseNotary},
+			RuleInfo{RuleLeafLifetime, "the leaf is valid for no longer than public ones may be", "CSBR, 6.3.2"},
+			RuleInfo{RuleKeyPeriod, "the private key is in its usage period, if it has one", "RFC 3280, 4.2.1.4"},
+		)
 	case RoleLog:
 		rules = append(rules,
 			RuleInfo{RuleLeafCA, "the leaf is an end entity", "RFC 5280, 4.2.1.9"},
@@ -147,8 +159,11 @@ func (p profile) cure(rule Rule) string {
 	case RuleLeafKeyUsage:
 		return again + "with the critical keyUsage digitalSignature alone"
 	case RuleLeafEKU, RuleLeafEKUCritical, RuleLeafEKUOnly:
-		if p.ekuName == "" {
+		switch {
+		case p.ekuName == "":
 			return again + "without an extended key usage"
+		case !p.strictEKU():
+			return again + "with the extended key usage " + p.ekuName + " alone"
 		}
 		return again + "with the critical extended key usage " + p.ekuName + " alone"
 	case RuleKeyPeriod:

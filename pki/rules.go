@@ -31,6 +31,9 @@ func (c *checker) length() bool {
 	case n == 1 && selfSigned(c.chain[0]) && c.role.issues():
 		c.add(RuleLength, 0, Note, "RFC 5280, 6.1", "the root issues by itself: its key has to be in use every day, and to replace it is to have every client trust another root")
 		return true
+	case n == 1 && selfSigned(c.chain[0]) && c.role.role == RoleCodeSigning:
+		c.add(RuleLength, 0, Note, clauseNotary, "the certificate vouches for itself: to replace its key is to have every verifier trust another certificate")
+		return true
 	case n == 1 && selfSigned(c.chain[0]) && c.role.role == RoleLog:
 		c.add(RuleLength, 0, Error, "RFC 5280, 6.1",
 			"a self-signed certificate cannot be both an end entity and the CA that is trusted: have a CA issue it, or do without, since clients of logs look at the public key alone")
@@ -87,6 +90,8 @@ func (c *checker) signature(i int, ordered bool) {
 		case top && selfSigned(cert) && c.role.timestamps():
 			c.add(RuleSignatureAlgorithm, i, Warning, "Notary Project, signature specification",
 				"the root's own signature is %v, which proves nothing: Notation verifies it and refuses the chain, others trust the root as it is", cert.SignatureAlgorithm)
+		case top && selfSigned(cert) && c.role.role == RoleCodeSigning:
+			c.add(RuleSignatureAlgorithm, i, Error, clauseNotary, "its own signature is %v: Notation verifies it, and refuses the chain", cert.SignatureAlgorithm)
 		case top && selfSigned(cert):
 			// A root is trusted as it is; nobody relies on its signature.
 			c.add(RuleSignatureAlgorithm, i, Note, "NIST SP 800-131A", "the root's own signature is %v; verifiers do not look at it", cert.SignatureAlgorithm)
@@ -115,8 +120,12 @@ func (c *checker) key(i int) {
 		return
 	}
 	c.sharedKey(i)
-	if i == 0 && c.role.role == RoleLog {
+	switch {
+	case i > 0:
+	case c.role.role == RoleLog:
 		c.logKey()
+	case c.role.role == RoleCodeSigning:
+		c.codeSigningKey()
 	}
 	if c.role.role == RoleCA && i < len(c.chain)-1 && family(cert.PublicKey) != family(c.chain[i+1].PublicKey) {
 		c.add(RuleKey, i, Note, clauseFulcio, "the key is %s and that of its issuer %s: some clients do not verify chains of two kinds",
@@ -219,7 +228,10 @@ func (c *checker) subject(i int) {
 	c.apply(RuleSubject)
 	cert := c.chain[i]
 	clause, wanted := "EN 319 422, 6.2", []string{"country", "organization", "common name"}
-	if !c.role.timestamps() {
+	switch {
+	case c.role.role == RoleCodeSigning:
+		clause, wanted = clauseTrustPolicy, []string{"country", "state", "organization"}
+	case !c.role.timestamps():
 		clause, wanted = clauseFulcio, wanted[1:]
 	}
 	empty := len(cert.Subject.Names) == 0
@@ -235,7 +247,7 @@ func (c *checker) subject(i int) {
 		return
 	}
 	has := map[string]bool{
-		"country": len(cert.Subject.Country) > 0, "organization": len(cert.Subject.Organization) > 0, "common name": cert.Subject.CommonName != "",
+		"country": len(cert.Subject.Country) > 0, "state": len(cert.Subject.Province) > 0, "organization": len(cert.Subject.Organization) > 0, "common name": cert.Subject.CommonName != "",
 	}
 	missing := slices.DeleteFunc(wanted, func(what string) bool { return has[what] })
 	switch list := strings.Join(missing, ", no "); {
@@ -247,6 +259,8 @@ func (c *checker) subject(i int) {
 		c.add(RuleSubject, i, Note, clause, "the subject has no %s: the units below it have none from it either", list)
 	case c.role.role == RoleTSA && i == 0:
 		c.add(RuleSubject, i, Note, clause, "the subject has no %s", list)
+	case c.role.role == RoleCodeSigning && i == 0:
+		c.add(RuleSubject, i, Note, clause, "the subject has no %s: a trust policy cannot name this signer, only trust everybody below the root", list)
 	}
 }
 
@@ -268,6 +282,8 @@ func (c *checker) issuer(i, below int) {
 	switch absent := len(extensions(cert, oidKeyUsage)) == 0; {
 	case absent && c.role.timestamps():
 		c.add(RuleIssuerKeyUsage, i, Warning, "RFC 5280, 4.2.1.3", "a CA without keyUsage: Notation refuses it, root included")
+	case c.role.role == RoleCodeSigning && (absent || cert.KeyUsage&x509.KeyUsageCertSign != 0):
+		c.codeSigningIssuer(i)
 	case absent && c.role.role == RoleLog:
 		c.add(RuleIssuerKeyUsage, i, Note, "RFC 5280, 4.2.1.3", "a CA without keyUsage")
 	case absent:
@@ -315,6 +331,7 @@ func (c *checker) issuerEKU(i int, top bool) {
 		case c.opts.EnforceIntermediateEKU:
 			c.add(RuleIssuerEKU, i, Error, "Sigstore timestamp-authority, enforce-intermediate-eku",
 				"an intermediate without the extended key usage %s, which was asked to be enforced", c.role.ekuName)
+		case c.role.role == RoleCodeSigning: // nobody asks for it
 		default:
 			c.add(RuleIssuerEKU, i, Warning, "Sigstore timestamp-authority, enforce-intermediate-eku",
 				"an intermediate without the extended key usage %s: Sigstore's timestamp server does not start with it", c.role.ekuName)
@@ -369,6 +386,8 @@ func (c *checker) root() {
 	switch c.role.role {
 	case RoleCA:
 		clause, who = "Sigstore, trusted root", "Sigstore's clients want"
+	case RoleCodeSigning:
+		severity, who = Error, "Notation wants"
 	case RoleLog:
 		severity, clause, who = Note, "RFC 5280, 6.1", "who verifies the certificate needs"
 	}
@@ -382,7 +401,7 @@ func (c *checker) root() {
 		if !selfSigned(c.chain[i]) {
 			continue
 		}
-		if c.role.timestamps() {
+		if c.role.timestamps() || c.role.role == RoleCodeSigning {
 			c.add(RuleRootSelfSigned, i, severity, clause, "a self-signed certificate inside the chain: Notation allows one only at its end")
 		} else {
 			c.add(RuleRootSelfSigned, i, Note, "RFC 5280, 6.1", "a self-signed certificate inside the chain")

@@ -24,7 +24,7 @@ func NotAfter() time.Time { return time.Date(2050, 1, 1, 0, 0, 0, 0, time.UTC) }
 type Options struct {
 	// Name keeps two services apart: names, EC and Ed25519 keys and serial
 	// numbers all follow from it. Empty means "Test", "Test TSA CA", "Test
-	// CA" or "Test Log".
+	// CA", "Test Signer" or "Test Log".
 	Name string
 
 	Key       KeyType // of the leaf
@@ -77,6 +77,12 @@ func TSACA(t testing.TB, opts Options) *Chain {
 	return chain(t, pki.RoleTSACA, opts)
 }
 
+// CodeSigning makes the chain of somebody who signs artifacts.
+func CodeSigning(t testing.TB, opts Options) *Chain {
+	t.Helper()
+	return chain(t, pki.RoleCodeSigning, opts)
+}
+
 // Log makes the chain of a transparency log.
 func Log(t testing.TB, opts Options) *Chain {
 	t.Helper()
@@ -85,7 +91,7 @@ func Log(t testing.TB, opts Options) *Chain {
 
 func chain(t testing.TB, role pki.Role, opts Options) *Chain {
 	t.Helper()
-	suffix := map[pki.Role]string{pki.RoleTSA: "TSA", pki.RoleTSACA: "TSA CA", pki.RoleCA: "CA", pki.RoleLog: "Log"}[role]
+	suffix := map[pki.Role]string{pki.RoleTSA: "TSA", pki.RoleTSACA: "TSA CA", pki.RoleCA: "CA", pki.RoleCodeSigning: "Signer", pki.RoleLog: "Log"}[role]
 	if opts.Name == "" {
 		opts.Name = "Test"
 		if role != pki.RoleTSA {

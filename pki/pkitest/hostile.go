@@ -1,9 +1,11 @@
 package pkitest
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"math/big"
 	"slices"
 	"time"
 
@@ -131,6 +133,43 @@ func HostileTSACA() []Hostile {
 	}
 }
 
+// HostileCodeSigning returns chains that Notation refuses, or that break RFC
+// 5280, each in one way. The windows are those of [HostileTSA].
+func HostileCodeSigning() []Hostile {
+	const serverAuth, clientAuth, codeSigning, emailProtection = "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.3", "1.3.6.1.5.5.7.3.4"
+	const timeStamping, ocspSigning = "1.3.6.1.5.5.7.3.8", "1.3.6.1.5.5.7.3.9"
+	return []Hostile{
+		{"leaf with an Ed25519 key", Options{Key: Ed25519}, pki.RuleKey, 0},
+		{"leaf with a weak key", Options{Key: P224}, pki.RuleKey, 0},
+		{"leaf with an RSA key of an odd size", Options{Leaf: func(c *x509.Certificate) { c.PublicKey = oddRSA() }}, pki.RuleKey, 0},
+		{"leaf is a CA", Options{Leaf: func(c *x509.Certificate) { c.IsCA = true }}, pki.RuleLeafCA, 0},
+		{"leaf without keyUsage", Options{Leaf: func(c *x509.Certificate) { c.KeyUsage = 0 }}, pki.RuleLeafKeyUsage, 0},
+		{"leaf with keyUsage not critical", Options{Leaf: keyUsage("\x03\x02\x07\x80")}, pki.RuleLeafKeyUsage, 0},
+		{"leaf for contentCommitment", Options{Leaf: func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }}, pki.RuleLeafKeyUsage, 0},
+		{"leaf for encryption too", Options{Leaf: func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyEncipherment }}, pki.RuleLeafKeyUsage, 0},
+		{"leaf for certificates", Options{Leaf: func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }}, pki.RuleLeafKeyUsage, 0},
+		{"leaf for servers too", Options{Leaf: EKU(false, codeSigning, serverAuth)}, pki.RuleLeafEKUOnly, 0},
+		{"leaf for clients too", Options{Leaf: EKU(false, codeSigning, clientAuth)}, pki.RuleLeafEKUOnly, 0},
+		{"leaf for mail too", Options{Leaf: EKU(false, codeSigning, emailProtection)}, pki.RuleLeafEKUOnly, 0},
+		{"leaf for timestamps too", Options{Leaf: EKU(false, codeSigning, timeStamping)}, pki.RuleLeafEKUOnly, 0},
+		{"leaf for OCSP too", Options{Leaf: EKU(false, codeSigning, ocspSigning)}, pki.RuleLeafEKUOnly, 0},
+		{"leaf with an unknown critical extension", Options{Leaf: unknownCritical}, pki.RuleCriticalExtension, 0},
+		{"leaf expired", Options{NotAfter: past()}, pki.RuleValidity, 0},
+		{"leaf not yet valid", Options{NotBefore: future()}, pki.RuleValidity, 0},
+		{"leaf signed with SHA-1", Options{Leaf: sha1}, pki.RuleSignatureAlgorithm, 0},
+		{"intermediate is no CA", Options{Intermediate: notCA}, pki.RuleIssuerCA, 1},
+		{"intermediate without keyUsage", Options{Intermediate: func(c *x509.Certificate) { c.KeyUsage = 0 }}, pki.RuleIssuerKeyUsage, 1},
+		{"intermediate with keyUsage not critical", Options{Intermediate: keyUsage("\x03\x02\x01\x06")}, pki.RuleIssuerKeyUsage, 1},
+		{"intermediate without keyCertSign", Options{Intermediate: noCertSign}, pki.RuleIssuerKeyUsage, 1},
+		{"intermediate for timestamps", Options{Intermediate: EKU(false, timeStamping)}, pki.RuleIssuerEKU, 1},
+		{"root allows no intermediate", Options{Root: func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = 0, true }}, pki.RuleIssuerPathLength, 2},
+		{"root without keyUsage", Options{Root: func(c *x509.Certificate) { c.KeyUsage = 0 }}, pki.RuleIssuerKeyUsage, 2},
+		{"root with keyUsage not critical", Options{Root: keyUsage("\x03\x02\x01\x06")}, pki.RuleIssuerKeyUsage, 2},
+		{"root signed with SHA-1", Options{Root: sha1}, pki.RuleSignatureAlgorithm, 2},
+		{"root expired", Options{Root: func(c *x509.Certificate) { c.NotAfter = past() }}, pki.RuleValidity, 2},
+	}
+}
+
 // HostileLog returns chains that are not those of a log: they break RFC 5280,
 // each in one way. The windows are those of [HostileTSA].
 func HostileLog() []Hostile {
@@ -160,6 +199,22 @@ func future() time.Time { return time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 func unknownCritical(c *x509.Certificate) {
 	c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1}, Critical: true, Value: []byte{5, 0}})
+}
+
+// oddRSA is a public key of 2560 bits, of which nobody has the private half.
+func oddRSA() *rsa.PublicKey {
+	n := stream("rsa2560", 2560/8)
+	n[0] |= 0x80
+	n[len(n)-1] |= 1
+	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: 65537}
+}
+
+// keyUsage replaces the keyUsage by one that is not critical.
+func keyUsage(der string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		c.KeyUsage = 0
+		c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 15}, Value: []byte(der)})
+	}
 }
 
 func sha1(c *x509.Certificate)       { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }
