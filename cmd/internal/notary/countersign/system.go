@@ -35,7 +35,11 @@ const (
 // On macOS and Windows the store cannot be listed, which is an error. Its error
 // is an [*Error].
 func SystemRoots(getenv func(name string) string) ([]*x509.Certificate, error) {
-	s := systemStore(runtime.GOOS)
+	return systemRoots(runtime.GOOS, getenv)
+}
+
+func systemRoots(goos string, getenv func(name string) string) ([]*x509.Certificate, error) {
+	s := systemStore(goos)
 	if file := getenv("SSL_CERT_FILE"); file != "" {
 		s.files = []string{file}
 	}
@@ -44,7 +48,7 @@ func SystemRoots(getenv func(name string) string) ([]*x509.Certificate, error) {
 	}
 	if len(s.files)+len(s.dirs) == 0 {
 		return nil, fail(ReasonRoot, "put the authority's root certificate into a trust store of the type tsa",
-			"the certificate store of this operating system (%s) cannot be listed", runtime.GOOS)
+			"the certificate store of this operating system (%s) cannot be listed", goos)
 	}
 	return s.roots()
 }
