@@ -1,6 +1,6 @@
 // Command fencepost gives software signatures a time that others can trust: a
-// timestamp authority (RFC 3161), and everything that asks one, checks its
-// answers and reads them.
+// timestamp authority (RFC 3161), everything that asks one, checks its answers
+// and reads them, and artifacts that are signed and verified with timestamps.
 //
 // See "fencepost --help", and the manual pages in doc.
 package main
@@ -18,6 +18,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/keycmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/servecmd"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/timestampcmd"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/trustcmd"
 )
 
 // groups are the words that may follow "fencepost", in the order of the help.
@@ -26,6 +27,8 @@ var groups = []func(*cli.Env) *cobra.Command{
 	timestampcmd.New,
 	artifactcmd.NewImage,
 	artifactcmd.NewBlob,
+	trustcmd.New,
+	trustcmd.NewPolicy,
 	keycmd.New,
 	certcmd.New,
 	auditcmd.New,
