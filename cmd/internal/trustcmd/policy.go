@@ -142,7 +142,7 @@ func (o *policyOptions) missingStores(doc *trustpolicy.Document, d directory.Dir
 	for _, s := range doc.Statements {
 		for _, ref := range s.Stores {
 			_, err := store.Certificates(truststore.Type(ref.Type), ref.Name)
-			if err == nil {
+			if err == nil || len(out) == strictjson.MaxFaults {
 				continue
 			}
 			w := strictjson.Fault{
@@ -187,7 +187,7 @@ func (v *verdict) refusal(name string) error {
 		lines = append(lines, "  "+line(f))
 	}
 	err := cli.Refused(reasonPolicy, errors.New(strings.Join(lines, "\n")))
-	if slices.ContainsFunc(v.Faults, func(f strictjson.Fault) bool { return f.Rule == strictjson.RuleUnknown }) {
+	if !slices.ContainsFunc(v.Faults, func(f strictjson.Fault) bool { return f.Rule != strictjson.RuleUnknown }) {
 		err = cli.Hint(err, "members that nobody reads are taken with --force, and have no effect")
 	}
 	return err

@@ -169,7 +169,8 @@ func (o *showPolicyOptions) writeDocument(data []byte) error {
 		data = indented.Bytes()
 	}
 	for line := range bytes.Lines(data) {
-		if err := env.Answer("%s", strings.TrimRight(string(line), "\r\n")); err != nil {
+		text := strings.ReplaceAll(strings.TrimRight(string(line), "\r\n"), "\t", "    ")
+		if err := env.Answer("%s", text); err != nil {
 			return err
 		}
 	}
