@@ -151,44 +151,54 @@ type alteration struct {
 	name   string
 	change func(t *testing.T, e, other *envelope) // other is the same signer's signature of another image
 	failed string
+	ours   string // what fails of it in our words, where they differ
+}
+
+// expect is what fails of it in the words of n.
+func (a alteration) expect(n notary) string {
+	if _, ok := n.(own); ok && a.ours != "" {
+		return a.ours
+	}
+	return a.failed
 }
 
 var alterations = []alteration{
-	{"nothing", func(*testing.T, *envelope, *envelope) {}, ""},
-	{"the agent", func(_ *testing.T, e, _ *envelope) { e.header[agentKey] = "somebody/1.0" }, ""},
-	{"no agent", func(_ *testing.T, e, _ *envelope) { delete(e.header, agentKey) }, ""},
+	{"nothing", func(*testing.T, *envelope, *envelope) {}, "", ""},
+	{"the agent", func(_ *testing.T, e, _ *envelope) { e.header[agentKey] = "somebody/1.0" }, "", ""},
+	{"no agent", func(_ *testing.T, e, _ *envelope) { delete(e.header, agentKey) }, "", ""},
 	{"the payload", func(t *testing.T, e, _ *envelope) {
 		e.payload = replace(t, e.payload, "sha256:", "sha512:")
-	}, "integrity"},
-	{"the payload of another", func(_ *testing.T, e, other *envelope) { e.payload = other.payload }, "integrity"},
+	}, "integrity", ""},
+	{"the payload of another", func(_ *testing.T, e, other *envelope) { e.payload = other.payload }, "integrity", ""},
 	{"the protected header", func(t *testing.T, e, _ *envelope) {
 		e.protected = replace(t, e.protected, "notary.payload.v1+json", "notary.payload.v2+json")
-	}, "integrity"},
+	}, "integrity", ""},
 	{"the scheme", func(t *testing.T, e, _ *envelope) {
 		e.protected = replace(t, e.protected, "notary.x509", "notary.x508")
-	}, "integrity"},
-	{"the signature", func(_ *testing.T, e, _ *envelope) { e.signature = flip(e.signature, 10) }, "integrity"},
-	{"the signature of another", func(_ *testing.T, e, other *envelope) { e.signature = other.signature }, "integrity"},
-	{"an empty signature", func(_ *testing.T, e, _ *envelope) { e.signature = []byte{} }, "integrity"},
-	{"no root", func(_ *testing.T, e, _ *envelope) { e.x5c = e.x5c[:2] }, "integrity"},
-	{"the leaf only", func(_ *testing.T, e, _ *envelope) { e.x5c = e.x5c[:1] }, "integrity"},
-	{"no certificate", func(_ *testing.T, e, _ *envelope) { e.x5c = [][]byte{} }, "integrity"},
-	{"the order of the certificates", func(_ *testing.T, e, _ *envelope) { slices.Reverse(e.x5c) }, "integrity"},
-	{"a certificate", func(_ *testing.T, e, _ *envelope) { e.x5c[0] = flip(e.x5c[0], 10) }, "integrity"},
-	{"a certificate twice", func(_ *testing.T, e, _ *envelope) { e.x5c = append(e.x5c, e.x5c[2]) }, "integrity"},
-	{"no timestamp", func(_ *testing.T, e, _ *envelope) { delete(e.header, timestampKey) }, "authenticTimestamp"},
-	{"an empty timestamp", func(_ *testing.T, e, _ *envelope) { e.header[timestampKey] = []byte{} }, "authenticTimestamp"},
-	{"the timestamp of another", func(t *testing.T, e, other *envelope) { e.header[timestampKey] = other.token(t) }, "authenticTimestamp"},
+	}, "integrity", ""},
+	{"the signature", func(_ *testing.T, e, _ *envelope) { e.signature = flip(e.signature, 10) }, "integrity", ""},
+	{"the signature of another", func(_ *testing.T, e, other *envelope) { e.signature = other.signature }, "integrity", ""},
+	{"an empty signature", func(_ *testing.T, e, _ *envelope) { e.signature = []byte{} }, "integrity", ""},
+	{"no root", func(_ *testing.T, e, _ *envelope) { e.x5c = e.x5c[:2] }, "integrity", ""},
+	{"the leaf only", func(_ *testing.T, e, _ *envelope) { e.x5c = e.x5c[:1] }, "integrity", ""},
+	{"no certificate", func(_ *testing.T, e, _ *envelope) { e.x5c = [][]byte{} }, "integrity", ""},
+	{"the order of the certificates", func(_ *testing.T, e, _ *envelope) { slices.Reverse(e.x5c) }, "integrity", ""},
+	{"a certificate", func(_ *testing.T, e, _ *envelope) { e.x5c[0] = flip(e.x5c[0], 10) }, "integrity", ""},
+	{"a certificate twice", func(_ *testing.T, e, _ *envelope) { e.x5c = append(e.x5c, e.x5c[2]) }, "integrity", ""},
+	{"no timestamp", func(_ *testing.T, e, _ *envelope) { delete(e.header, timestampKey) }, "authenticTimestamp", ""},
+	// To Notation it is none; ours calls it malformed whether the policy wants timestamps or not.
+	{"an empty timestamp", func(_ *testing.T, e, _ *envelope) { e.header[timestampKey] = []byte{} }, "authenticTimestamp", "integrity"},
+	{"the timestamp of another", func(t *testing.T, e, other *envelope) { e.header[timestampKey] = other.token(t) }, "authenticTimestamp", ""},
 	{"the signature of the timestamp", func(t *testing.T, e, _ *envelope) {
 		e.header[timestampKey] = flip(e.token(t), 10)
-	}, "authenticTimestamp"},
+	}, "authenticTimestamp", ""},
 	{"bytes after the timestamp", func(t *testing.T, e, _ *envelope) {
 		e.header[timestampKey] = append(bytes.Clone(e.token(t)), 0)
-	}, "authenticTimestamp"},
+	}, "authenticTimestamp", ""},
 	{"the response for the timestamp", func(t *testing.T, e, _ *envelope) {
 		// TimeStampResp with the status granted and the token (RFC 3161, 2.4.2): what other formats keep.
 		e.header[timestampKey] = derSequence(append([]byte{0x30, 0x03, 0x02, 0x01, 0x00}, e.token(t)...))
-	}, "authenticTimestamp"},
+	}, "authenticTimestamp", ""},
 }
 
 // derSequence is a DER SEQUENCE of 256 to 65535 bytes.

@@ -3,6 +3,7 @@ package interop
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,8 @@ const (
 )
 
 var placeKinds = []string{placeReferrers, placeConfigType, placeTag, placeDistribution, placeLayout}
+
+const typeIndex = "application/vnd.oci.image.index.v1+json"
 
 // A place is a registry, or a directory in which each image has an OCI layout.
 type place struct {
@@ -75,6 +78,25 @@ func (p *place) keep(t *testing.T, layer []byte) *image {
 		img.digest = writeLayout(t, img.layout(), layer)
 	}
 	return img
+}
+
+// index makes an image index with the image as its only entry, in the same repository.
+func (p *place) index(t *testing.T, img *image) *image {
+	t.Helper()
+	if p.registry == nil {
+		t.Fatal("an index is made in a registry")
+	}
+	url := fmt.Sprintf("http://%s/v2/%s/manifests/", p.registry.host, img.name)
+	_, entry := p.registry.do(t, http.MethodGet, url+img.digest, "", nil)
+	data, err := json.Marshal(map[string]any{"schemaVersion": 2, "mediaType": typeIndex,
+		"manifests": []descriptor{{MediaType: typeManifest, Digest: img.digest, Size: len(entry)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := *img
+	whole.digest = digestOf(data)
+	p.registry.do(t, http.MethodPut, url+whole.digest, typeIndex, data)
+	return &whole
 }
 
 // layout is the directory of the image.

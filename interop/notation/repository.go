@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -71,7 +72,28 @@ func newRepository(target oras.GraphTarget, name, reference string) *repository 
 func (r *repository) PushSignature(ctx context.Context, mediaType string, blob []byte, subject ocispec.Descriptor, annotations map[string]string) (blobDesc, manifestDesc ocispec.Descriptor, err error) {
 	blobDesc, manifestDesc, err = r.Repository.PushSignature(ctx, mediaType, blob, subject, annotations)
 	r.pushed = manifestDesc
+	if err != nil && strings.Contains(err.Error(), indexRemains) { // the library does not say what it has pushed
+		if findErr := r.find(ctx, blob, subject); findErr != nil {
+			return blobDesc, manifestDesc, findErr
+		}
+	}
 	return blobDesc, manifestDesc, err
+}
+
+// find finds the manifest of a signature that is stored.
+func (r *repository) find(ctx context.Context, blob []byte, subject ocispec.Descriptor) error {
+	return r.ListSignatures(ctx, subject, func(manifests []ocispec.Descriptor) error {
+		for _, manifest := range manifests {
+			stored, _, err := r.Repository.FetchSignatureBlob(ctx, manifest)
+			if err != nil {
+				return err
+			}
+			if bytes.Equal(stored, blob) {
+				r.pushed = manifest
+			}
+		}
+		return nil
+	})
 }
 
 // FetchSignatureBlob implements [registry.Repository].
