@@ -121,9 +121,13 @@ func chain(t testing.TB, role pki.Role, opts Options) *Chain {
 	if role.Kind() == pki.KindIntermediate {
 		return c
 	}
+	name := subject(opts.Name + " " + suffix)
+	if role == pki.RoleCodeSigning { // by which trust policies name signers
+		name.Province = []string{"Test State"}
+	}
 	c.LeafKey = Key(t, opts.Key, opts.Name+" leaf")
 	c.Leaf = c.add(t, pki.KindLeaf, opts.Leaf, pki.Config{
-		Role: role, Subject: subject(opts.Name + " " + suffix), PublicKey: c.LeafKey.Public(), Issuer: issuer, IssuerKey: issuerKey,
+		Role: role, Subject: name, PublicKey: c.LeafKey.Public(), Issuer: issuer, IssuerKey: issuerKey,
 		NotBefore: opts.NotBefore, NotAfter: opts.NotAfter, SerialNumber: serial(opts.Name + " leaf"),
 		PrivateKeyNotAfter: opts.PrivateKeyNotAfter,
 	})

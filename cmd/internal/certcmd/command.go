@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/api/option"
@@ -38,13 +39,17 @@ its issuer, the root last.`,
 }
 
 // roleHelp is what --role says.
-const roleHelp = "what the chain is for: tsa, a timestamp authority; tsa-ca, a CA for its stamping keys; ca, a certificate authority for code signing; log, a transparency log"
+const roleHelp = "what the chain is for: tsa, a timestamp authority; tsa-ca, a CA for its stamping keys; ca, a certificate authority for code signing; code-signing, somebody who signs artifacts; log, a transparency log"
 
 // parseRole takes a role that there is.
 func parseRole(text string) (pki.Role, error) {
 	role, err := pki.ParseRole(text)
 	if err != nil {
-		return "", cli.Usagef("--role %q is not a role: tsa, tsa-ca, ca or log", text)
+		var words []string
+		for _, known := range pki.Roles() {
+			words = append(words, string(known))
+		}
+		return "", cli.Usagef("--role %q is not a role: %s", text, strings.Join(words, ", "))
 	}
 	return role, nil
 }

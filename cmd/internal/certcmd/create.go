@@ -51,7 +51,7 @@ type createOptions struct {
 	googleParent gcpca.Parent
 	google       []option.ClientOption
 
-	commonName, organization, country string
+	commonName, organization, state, country string
 
 	validity, intermediateValidity, rootValidity, keyPeriod span
 	crls, rootCRLs, caURLs, rootURLs, policyOIDs            []string
@@ -76,9 +76,12 @@ type createJSON struct {
 	CAKeys []string `json:"caKeys,omitempty"`
 	// PrivateKeyNotAfter is when the use of the key ends, absent when nothing
 	// ends it before the certificate.
-	PrivateKeyNotAfter *time.Time            `json:"privateKeyNotAfter,omitempty"`
-	Certificates       []inspect.Certificate `json:"certificates"`
-	Findings           []pki.Finding         `json:"findings"`
+	PrivateKeyNotAfter *time.Time `json:"privateKeyNotAfter,omitempty"`
+	// Identity is how a trust policy of the Notary Project names the signer,
+	// absent for other roles, and where the name is not enough for it.
+	Identity     string                `json:"identity,omitempty"`
+	Certificates []inspect.Certificate `json:"certificates"`
+	Findings     []pki.Finding         `json:"findings"`
 }
 
 func newCreate(env *cli.Env, google []option.ClientOption) *cobra.Command {
@@ -111,6 +114,10 @@ same root.
 
 With --gcp-ca the root is one at Google CA Service, which issues the intermediate.
 
+With --role code-signing the service is whoever signs artifacts, a person or a
+pipeline: "image sign" and "blob sign" take key.pem and chain.pem, those who verify
+put root.pem into a trust store. The issuing CA of --role ca can be its issuer.
+
 With --csr no chain is made but a request for somebody else's CA, request.pem.
 
 A chain that is not fit for its role is not written.`,
@@ -118,7 +125,8 @@ A chain that is not fit for its role is not written.`,
   fencepost cert create --out next --key-type rsa3072 --private-key-usage-period 15mo
   fencepost cert create --out 2027 --issuer 2026/chain.pem --issuer-key file:ca/intermediate-key.pem
   fencepost cert create --out tsa --key hashivault://tsa --root-key hashivault://root --intermediate-key hashivault://issuing
-  fencepost cert create --out tsa --key awskms:///alias/tsa --csr --organization Example --country DE`,
+  fencepost cert create --out tsa --key awskms:///alias/tsa --csr --organization Example --country DE
+  fencepost cert create --out signer --role code-signing --organization Example --state Berlin --country DE`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd, env) },
 	}
@@ -141,10 +149,11 @@ A chain that is not fit for its role is not written.`,
 	f.StringVar(&o.issuer, "issuer", "", "issue the certificate below the lowest CA of the chain in this PEM `file`, such as an earlier chain.pem, instead of making a root")
 	f.StringVar(&o.issuerKey, "issuer-key", "", "the `URI` of the key of that CA")
 	f.StringVar(&o.googleCA, "gcp-ca", "", "have Google CA Service issue the intermediate, instead of making a root: the `name` of a pool, projects/P/locations/L/caPools/POOL, or of a CA in it")
-	f.StringVar(&o.commonName, "common-name", "", "the `name` of the service (default \"Timestamp Authority\", \"Timestamp CA\", \"Signing CA\" or \"Transparency Log\")")
+	f.StringVar(&o.commonName, "common-name", "", "the `name` of the service (default \"Timestamp Authority\", \"Timestamp CA\", \"Signing CA\", \"Signer\" or \"Transparency Log\")")
 	f.StringVar(&o.organization, "organization", "local", "the `name` of who runs it; \"\" for none")
+	f.StringVar(&o.state, "state", "", "the `name` of its state or province, by which trust policies of the Notary Project name signers; none if not given")
 	f.StringVar(&o.country, "country", "", "the two `letters` of its country, as ISO 3166 has them; none if not given")
-	f.Var(&o.validity, "validity", "how long the certificate of the service is valid")
+	f.Var(&o.validity, "validity", "how long the certificate of the service is valid; with --role code-signing the default is 1y")
 	f.Var(&o.intermediateValidity, "intermediate-validity", "how long that of the intermediate is")
 	f.Var(&o.rootValidity, "root-validity", "how long that of the root is")
 	f.Var(&o.keyPeriod, "private-key-usage-period", "end the use of the key after this time, before its certificate ends (15mo at most for public authorities)")
@@ -177,7 +186,9 @@ func (o *createOptions) check(cmd *cobra.Command) error {
 	if o.profile, err = parseRole(o.role); err != nil {
 		return err
 	}
-	o.validityGiven = changed("validity")
+	if o.validityGiven = changed("validity"); !o.validityGiven && o.profile == pki.RoleCodeSigning {
+		o.validity = span{years: 1}
+	}
 	for _, text := range o.policyOIDs {
 		id, err := x509.ParseOID(text)
 		if err != nil {
@@ -192,14 +203,14 @@ func (o *createOptions) check(cmd *cobra.Command) error {
 		}
 	}
 	slices.Sort(sources)
-	named := changed("common-name") || changed("organization") || changed("country")
+	named := changed("common-name") || changed("organization") || changed("state") || changed("country")
 	switch {
 	case o.out == "":
 		return cli.Usagef("--out is needed: the directory for what is made")
 	case len(sources) > 1:
 		return cli.Usagef("%s each say which key is certified; give one of them", strings.Join(sources, " and "))
 	case o.request != "" && named:
-		return cli.Usagef("the request has the name that is certified; --common-name, --organization and --country do not go with --request")
+		return cli.Usagef("the request has the name that is certified; --common-name, --organization, --state and --country do not go with --request")
 	case len(o.country) != 0 && (len(o.country) != 2 || strings.Trim(o.country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != ""):
 		return cli.Usagef("--country %q is not two capital letters", o.country)
 	case (o.issuer == "") != (o.issuerKey == ""):
@@ -210,13 +221,16 @@ func (o *createOptions) check(cmd *cobra.Command) error {
 	}
 	written := o.makesKey() || o.caKeys != ""
 	switch {
+	case o.makesKey() && o.profile == pki.RoleCodeSigning && o.keyType == string(signer.Ed25519):
+		return cli.Hint(cli.Usagef("--key-type %s does not go with --role %s: the Notary Project has no such signatures", o.keyType, o.role),
+			"take p256, p384, p521, rsa2048, rsa3072 or rsa4096")
 	case changed("key-type") && !o.makesKey() && !o.makesRootKey() && !o.makesIntermediateKey():
 		return cli.Usagef("--key-type is the type of keys that are made, and none is")
 	case o.passphraseFile != "" && !written:
 		return cli.Usagef("--passphrase-file is for keys that are written, and none is")
 	}
 	if !changed("common-name") {
-		o.commonName = map[pki.Role]string{pki.RoleTSA: "Timestamp Authority", pki.RoleTSACA: "Timestamp CA", pki.RoleCA: "Signing CA", pki.RoleLog: "Transparency Log"}[o.profile]
+		o.commonName = map[pki.Role]string{pki.RoleTSA: "Timestamp Authority", pki.RoleTSACA: "Timestamp CA", pki.RoleCA: "Signing CA", pki.RoleCodeSigning: "Signer", pki.RoleLog: "Transparency Log"}[o.profile]
 	}
 	return nil
 }
@@ -316,6 +330,9 @@ func (o *createOptions) run(cmd *cobra.Command, env *cli.Env) error {
 	if o.caKeys != "" {
 		answer.CAKeys = o.caKeyFiles()
 	}
+	if o.profile == pki.RoleCodeSigning {
+		answer.Identity = identity(m.chain[0])
+	}
 	if env.JSON {
 		return env.WriteJSON(answer)
 	}
@@ -413,6 +430,12 @@ func (o *createOptions) tell(env *cli.Env, a createJSON) error {
 	}
 	for i, c := range a.Certificates {
 		line(place(o.profile, i, c), c.Subject+", "+c.Validity())
+	}
+	switch {
+	case a.Identity != "":
+		line("identity", a.Identity+" (for a trust policy)")
+	case o.profile == pki.RoleCodeSigning:
+		line("identity", "none: a trust policy names signers by country, state and organization at least")
 	}
 	if a.PrivateKeyNotAfter != nil {
 		line("key ends", a.PrivateKeyNotAfter.Format(time.RFC3339))

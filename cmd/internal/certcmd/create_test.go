@@ -46,6 +46,7 @@ func TestCreateRoles(t *testing.T) {
 		{"tsa", 3, []string{"CN=Timestamp Authority,O=local", "CN=Timestamp Authority Issuing CA,O=local", "CN=Timestamp Authority Root CA,O=local"}},
 		{"ca", 2, []string{"CN=Signing CA,O=local", "CN=Signing Root CA,O=local"}},
 		{"tsa-ca", 2, []string{"CN=Timestamp CA,O=local", "CN=Timestamp Root CA,O=local"}},
+		{"code-signing", 3, []string{"CN=Signer,O=local", "CN=Signer Issuing CA,O=local", "CN=Signer Root CA,O=local"}},
 		{"log", 3, []string{"CN=Transparency Log,O=local", "CN=Transparency Log Issuing CA,O=local", "CN=Transparency Log Root CA,O=local"}},
 	} {
 		t.Run(test.role, func(t *testing.T) {
@@ -225,7 +226,7 @@ func TestCheckExplains(t *testing.T) {
 	for _, test := range []struct {
 		role  pki.Role
 		chain *pkitest.Chain
-	}{{pki.RoleTSA, pkitest.TSA(t, pkitest.Options{})}, {pki.RoleTSACA, pkitest.TSACA(t, pkitest.Options{})}, {pki.RoleCA, pkitest.CA(t, pkitest.Options{})}, {pki.RoleLog, pkitest.Log(t, pkitest.Options{})}} {
+	}{{pki.RoleTSA, pkitest.TSA(t, pkitest.Options{})}, {pki.RoleTSACA, pkitest.TSACA(t, pkitest.Options{})}, {pki.RoleCA, pkitest.CA(t, pkitest.Options{})}, {pki.RoleCodeSigning, pkitest.CodeSigning(t, pkitest.Options{})}, {pki.RoleLog, pkitest.Log(t, pkitest.Options{})}} {
 		out := good(t, "check", "--role", string(test.role), "--at", "2026-01-01", "--explain", "--json", write(t, "chain.pem", string(test.chain.PEM())))
 		var answer struct {
 			Rules []struct{ Rule, Summary, Clause, Outcome string }

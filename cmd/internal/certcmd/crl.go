@@ -94,7 +94,7 @@ func (o *crlOptions) run(ctx context.Context, env *cli.Env) (err error) {
 	if pub, ok := issuer.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); ok && !pub.Equal(key.Public()) {
 		return fmt.Errorf("--issuer-key is not the key of %q", issuer.Subject.String())
 	}
-	if err := signer.Prove(ctx, key, nil); err != nil { // or a number would be lost
+	if err := signer.Prove(ctx, key, crypto.Hash(0)); err != nil { // or a number would be lost
 		return fmt.Errorf("--issuer-key %s: %w", o.issuerKey, err)
 	}
 	l, err := openList(ctx, env, o.list, listOf{issuer: issuer, begins: o.begin})

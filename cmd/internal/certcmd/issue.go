@@ -3,6 +3,7 @@ package certcmd
 import (
 	"context"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -46,8 +47,12 @@ func (m *made) rooted() bool {
 	return top.Subject.String() == top.Issuer.String()
 }
 
-// A namedKey is the URI of a key, and the option that names it.
-type namedKey struct{ option, uri string }
+// A namedKey is the URI of a key, and the option that names it. Proof says what
+// it has to sign before it is relied on; nil: what a CA signs.
+type namedKey struct {
+	option, uri string
+	proof       func(signer.Signer) (crypto.SignerOpts, error)
+}
 
 // open opens the key that an option names. A certificate for a key that does
 // not sign as it should, or by one, would be found out when it is too late, or
@@ -60,15 +65,37 @@ func (m *made) open(ctx context.Context, env *cli.Env, named namedKey, of *x509.
 		return subject{}, err
 	}
 	m.opened = append(m.opened, key)
-	if err := signer.Prove(ctx, key, nil); err != nil {
+	// Certificates are signed with the usual hash, and by PKCS #1 v1.5.
+	var opts crypto.SignerOpts = crypto.Hash(0)
+	if named.proof != nil {
+		if opts, err = named.proof(key); err != nil {
+			return subject{}, err
+		}
+	}
+	if err := signer.Prove(ctx, key, opts); err != nil {
 		return subject{}, fmt.Errorf("%s %s: %w", named.option, named.uri, err)
 	}
 	return subject{public: key.Public(), signer: key}, nil
 }
 
-// provide opens the key that an option names, or makes one if it names none.
-func (o *createOptions) provide(ctx context.Context, env *cli.Env, m *made, option, uri string) (subject, error) {
-	if uri == "" {
+// proof is what the key of the service has to sign: what it will sign in its
+// role.
+func (o *createOptions) proof(key signer.Signer) (crypto.SignerOpts, error) {
+	if pub, ok := key.Public().(*rsa.PublicKey); ok && o.profile == pki.RoleCodeSigning {
+		// The size of the key decides over the hash, and others are not certified.
+		hash := map[int]crypto.Hash{3072: crypto.SHA384, 4096: crypto.SHA512}[pub.N.BitLen()]
+		return signer.PSS.Options(hash), nil
+	}
+	usual, err := signer.UsualOptions(key)
+	if err != nil {
+		return nil, err
+	}
+	return usual.HashFunc(), nil // a hash alone is PKCS #1 v1.5
+}
+
+// provide opens the key that it is given by name, or makes one if it has none.
+func (o *createOptions) provide(ctx context.Context, env *cli.Env, m *made, named namedKey) (subject, error) {
+	if named.uri == "" {
 		t, err := signer.ParseKeyType(o.keyType)
 		if err != nil {
 			return subject{}, cli.Usagef("--key-type: %w", err)
@@ -79,7 +106,7 @@ func (o *createOptions) provide(ctx context.Context, env *cli.Env, m *made, opti
 		}
 		return subject{public: key.Public(), signer: key, made: key}, nil
 	}
-	return m.open(ctx, env, namedKey{option, uri}, nil)
+	return m.open(ctx, env, named, nil)
 }
 
 // An issueFunc is a CA: it takes a request and returns the certificate for it
@@ -94,7 +121,7 @@ func (o *createOptions) make(ctx context.Context, env *cli.Env, m *made) error {
 		return err
 	}
 	if o.csr {
-		m.request, err = pki.CreateRequest(pki.RequestConfig{Role: o.profile, Subject: o.name(), Key: signer.Crypto(ctx, m.service.signer)})
+		m.request, err = o.serviceRequest(ctx, m)
 		return err
 	}
 	if o.googleCA != "" && o.profile.Kind() == pki.KindIntermediate {
@@ -128,6 +155,22 @@ func (o *createOptions) make(ctx context.Context, env *cli.Env, m *made) error {
 	return nil
 }
 
+// serviceRequest makes a request for the service's certificate. A key of a role
+// that is tied to RSA-PSS signs its request so.
+func (o *createOptions) serviceRequest(ctx context.Context, m *made) (*x509.CertificateRequest, error) {
+	cfg := pki.RequestConfig{Role: o.profile, Subject: o.name(), Key: signer.Crypto(ctx, m.service.signer)}
+	usual, err := signer.UsualOptions(m.service.signer)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := usual.(*rsa.PSSOptions); ok {
+		cfg.SignatureAlgorithm = map[crypto.Hash]x509.SignatureAlgorithm{
+			crypto.SHA256: x509.SHA256WithRSAPSS, crypto.SHA384: x509.SHA384WithRSAPSS, crypto.SHA512: x509.SHA512WithRSAPSS,
+		}[usual.HashFunc()]
+	}
+	return pki.CreateRequest(cfg)
+}
+
 // provideService finds or makes the key of the service.
 func (o *createOptions) provideService(ctx context.Context, env *cli.Env, m *made) error {
 	switch {
@@ -144,7 +187,7 @@ func (o *createOptions) provideService(ctx context.Context, env *cli.Env, m *mad
 		return o.readRequest(env, m)
 	}
 	var err error
-	m.service, err = o.provide(ctx, env, m, "--key", o.key)
+	m.service, err = o.provide(ctx, env, m, namedKey{"--key", o.key, o.proof})
 	return err
 }
 
@@ -168,9 +211,12 @@ func (o *createOptions) readRequest(env *cli.Env, m *made) error {
 	}
 	m.service.public, m.service.name = req.PublicKey, req.RawSubject
 	// The CAs above are named after it.
-	o.commonName, o.organization, o.country = name.CommonName, "", ""
+	o.commonName, o.organization, o.state, o.country = name.CommonName, "", "", ""
 	if len(name.Organization) > 0 {
 		o.organization = name.Organization[0]
+	}
+	if len(name.Province) > 0 {
+		o.state = name.Province[0]
 	}
 	if len(name.Country) > 0 {
 		o.country = name.Country[0]
@@ -186,7 +232,7 @@ func (o *createOptions) provideIssuer(ctx context.Context, env *cli.Env, m *made
 		if err != nil {
 			return nil, nil, err
 		}
-		key, err := m.open(ctx, env, namedKey{"--issuer-key", o.issuerKey}, chain[0])
+		key, err := m.open(ctx, env, namedKey{option: "--issuer-key", uri: o.issuerKey}, chain[0])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -203,7 +249,7 @@ func (o *createOptions) provideIssuer(ctx context.Context, env *cli.Env, m *made
 	if err != nil {
 		return nil, nil, err
 	}
-	if m.intermediate, err = o.provide(ctx, env, m, "--intermediate-key", o.intermediateKey); err != nil {
+	if m.intermediate, err = o.provide(ctx, env, m, namedKey{option: "--intermediate-key", uri: o.intermediateKey}); err != nil {
 		return nil, nil, err
 	}
 	req, err := pki.CreateRequest(pki.RequestConfig{
@@ -250,7 +296,7 @@ func (o *createOptions) intermediateCA(ctx context.Context, env *cli.Env, m *mad
 // makeRoot makes a root, and leaves its key in m.
 func (o *createOptions) makeRoot(ctx context.Context, env *cli.Env, m *made) (*x509.Certificate, error) {
 	var err error
-	if m.root, err = o.provide(ctx, env, m, "--root-key", o.rootKey); err != nil {
+	if m.root, err = o.provide(ctx, env, m, namedKey{option: "--root-key", uri: o.rootKey}); err != nil {
 		return nil, err
 	}
 	cfg := pki.Config{
@@ -294,10 +340,25 @@ func (o *createOptions) name() pkix.Name {
 	if o.organization != "" {
 		name.Organization = []string{o.organization}
 	}
+	if o.state != "" {
+		name.Province = []string{o.state}
+	}
 	if o.country != "" {
 		name.Country = []string{o.country}
 	}
 	return name
+}
+
+// identity is how a trust policy of the Notary Project names a signer, "" if it
+// cannot: the policy wants country, state or province, and organization.
+func identity(leaf *x509.Certificate) string {
+	name := leaf.Subject
+	if len(name.Country) != 1 || len(name.Province) != 1 || len(name.Organization) != 1 {
+		return ""
+	}
+	// What else the name has need not be matched, and not all of it could be.
+	name = pkix.Name{Country: name.Country, Province: name.Province, Organization: name.Organization, CommonName: name.CommonName}
+	return "x509.subject: " + name.String()
 }
 
 // caName is the name of a CA above the service: "Example TSA" is below "Example
