@@ -183,14 +183,20 @@ func (s *Store) add(t Type, name string, src source, known map[string]string) (p
 	if !slices.ContainsFunc(src.certs, func(c *x509.Certificate) bool { _, ok := known[string(c.Raw)]; return !ok }) {
 		return filepath.Join(s.path(t, name), known[string(src.certs[0].Raw)]), true, nil
 	}
-	switch err := s.place(t, name, src); {
-	case err == nil:
-		return path, false, nil
-	case !errors.Is(err, fs.ErrExist):
-		return "", false, &Error{Reason: ReasonIO, Type: t, Store: name, Path: path, Err: fmt.Errorf("trust store %s:%s: %w", t, name, err)}
+	var there []*x509.Certificate
+	for range attempts {
+		switch err := s.place(t, name, src); {
+		case err == nil:
+			return path, false, nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", false, &Error{Reason: ReasonIO, Type: t, Store: name, Path: path, Err: fmt.Errorf("trust store %s:%s: %w", t, name, err)}
+		}
+		// Somebody else may have added the same since it was looked for, or
+		// deleted what was in the way.
+		if there, err = s.file(t, name, src.base); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	// Somebody else may have added the same since it was looked for.
-	there, err := s.file(t, name, src.base)
 	if err == nil && slices.EqualFunc(there, src.certs, (*x509.Certificate).Equal) {
 		return path, true, nil
 	}
@@ -202,10 +208,6 @@ func (s *Store) add(t Type, name string, src source, known map[string]string) (p
 	}
 	return "", false, e
 }
-
-// attempts is how often place makes the folder of a store that somebody else
-// deletes at the same time.
-const attempts = 10
 
 // place writes a file into a store in one step. The error wraps fs.ErrExist if
 // the name is taken.

@@ -117,9 +117,26 @@ func check(t Type, name string) error {
 // path is the folder of a store.
 func (s *Store) path(t Type, name string) string { return filepath.Join(s.dir, string(t), name) }
 
-func (s *Store) certificates(t Type, name string) ([]*x509.Certificate, error) {
+// attempts is how often something is tried again because somebody else changes
+// the store at the same time.
+const attempts = 10
+
+func (s *Store) certificates(t Type, name string) (certs []*x509.Certificate, err error) {
+	for range attempts {
+		if certs, err = s.once(t, name); !errors.Is(err, errVanished) {
+			break
+		}
+	}
+	return certs, err
+}
+
+// errVanished says that a file was there, and no longer is.
+var errVanished = errors.New("the store changed while it was read")
+
+func (s *Store) once(t Type, name string) ([]*x509.Certificate, error) {
 	entries, err := s.files(t, name)
-	if t == TSA && name == System && errors.Is(err, fs.ErrNotExist) {
+	var e *Error
+	if t == TSA && name == System && errors.As(err, &e) && e.Reason == ReasonAbsent {
 		return s.systemRoots()
 	}
 	if err != nil {
@@ -186,15 +203,19 @@ func (s *Store) files(t Type, name string) ([]string, error) {
 		return fail(ReasonIrregular, "make it a folder with certificates in it", fmt.Errorf("the trust store %s:%s is %s, %s, want a folder", t, name, kind(before.Mode()), dir))
 	}
 	d, err := os.Open(dir)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(ReasonAbsent, addAdvice(t, name), fmt.Errorf("there is no trust store %s:%s: %w", t, name, err))
+	} else if err != nil {
 		return fail(ReasonIO, "", fmt.Errorf("trust store %s:%s: %w", t, name, err))
 	}
 	defer d.Close()
 	if after, err := d.Stat(); err != nil || !os.SameFile(before, after) {
-		return fail(ReasonIrregular, "try again", errors.Join(fmt.Errorf("the trust store %s:%s was exchanged while it was opened", t, name), err))
+		return fail(ReasonIrregular, "try again", errors.Join(fmt.Errorf("the trust store %s:%s was exchanged while it was opened: %w", t, name, errVanished), err))
 	}
 	names, err := d.Readdirnames(maxFiles + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(ReasonIO, "try again", fmt.Errorf("trust store %s:%s: %w: %w", t, name, errVanished, err))
+	} else if err != nil && !errors.Is(err, io.EOF) {
 		return fail(ReasonIO, "", fmt.Errorf("trust store %s:%s: %w", t, name, err))
 	}
 	if len(names) > maxFiles {
@@ -213,19 +234,23 @@ func (s *Store) file(t Type, name, file string) ([]*x509.Certificate, error) {
 	}
 	before, err := os.Lstat(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(ReasonIO, "try again", fmt.Errorf("%w: %w", errVanished, fs.ErrNotExist))
 	case err != nil:
 		return fail(ReasonIO, "", err)
 	case !before.Mode().IsRegular():
 		return fail(ReasonIrregular, "move it away; a store holds files with certificates and nothing else", fmt.Errorf("it is %s, want a file", kind(before.Mode())))
 	}
 	f, err := os.Open(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fail(ReasonIO, "try again", fmt.Errorf("%w: %w", errVanished, fs.ErrNotExist))
+	} else if err != nil {
 		return fail(ReasonIO, "", err)
 	}
 	defer f.Close()
 	// What was looked at is what is read, whatever happened to the name.
 	if after, err := f.Stat(); err != nil || !os.SameFile(before, after) {
-		return fail(ReasonIrregular, "try again", errors.Join(errors.New("it was exchanged while it was opened"), err))
+		return fail(ReasonIrregular, "try again", errors.Join(fmt.Errorf("it was exchanged while it was opened: %w", errVanished), err))
 	}
 	certs, reason, err := parse(f)
 	if err != nil {
