@@ -10,7 +10,6 @@ import (
 type initOptions struct {
 	policyOptions
 	statement statementJSON
-	global    bool
 	out       string
 }
 
