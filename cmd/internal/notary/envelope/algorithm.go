@@ -22,7 +22,7 @@ type Algorithm struct {
 	Hash crypto.Hash
 }
 
-// cose is the algorithm's number in COSE (RFC 9053, 2.1; RFC 8230, 2).
+// An algorithm has a number in COSE, too (RFC 9053, 2.1; RFC 8230, 2).
 type algorithm struct {
 	Algorithm
 	cose int64

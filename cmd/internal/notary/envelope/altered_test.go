@@ -187,11 +187,11 @@ func TestAltered(t *testing.T) {
 			algorithm("PS256", -37)(t, f)
 			f.opts = crypto.SHA256
 		}, want: envelope.ReasonSignature},
-		{name: "PS256 with no salt", opts: notarytest.Options{Key: signer.RSA2048}, change: func(t testing.TB, f *forge) {
+		{name: "PS256 with a salt of 20 bytes", opts: notarytest.Options{Key: signer.RSA2048}, change: func(t testing.TB, f *forge) {
 			algorithm("PS256", -37)(t, f)
 			f.opts = &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: 20}
 		}, want: envelope.ReasonSignature, lax: true, only: envelope.JWS},
-		{name: "PS256 with no salt", opts: notarytest.Options{Key: signer.RSA2048}, change: func(t testing.TB, f *forge) {
+		{name: "PS256 with a salt of 20 bytes", opts: notarytest.Options{Key: signer.RSA2048}, change: func(t testing.TB, f *forge) {
 			algorithm("PS256", -37)(t, f)
 			f.opts = &rsa.PSSOptions{Hash: crypto.SHA256, SaltLength: 20}
 		}, want: envelope.ReasonSignature, only: envelope.COSE},

@@ -3,9 +3,9 @@ package envelope_test
 import (
 	"crypto"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"math/big"
 	"sync"
 	"testing"
 	"time"
@@ -28,8 +28,8 @@ func TestHashFor(t *testing.T) {
 		"Ed25519":  ed25519.PublicKey(make([]byte, 32)),
 		"P-224":    pkitest.Key(t, pkitest.P224, "leaf").Public(),
 		"RSA-1024": pkitest.Key(t, pkitest.RSA1024, "leaf").Public(),
-		"RSA-2047": oddRSA(t, 2047),
-		"RSA-2056": oddRSA(t, 2056),
+		"RSA-2047": oddRSA(2047),
+		"RSA-2056": oddRSA(2056),
 	} {
 		got, err := envelope.HashFor(pub)
 		wantReason(t, name, err, envelope.ReasonAlgorithm)
@@ -39,15 +39,10 @@ func TestHashFor(t *testing.T) {
 	}
 }
 
-// oddRSA returns a public key with a modulus of that many bits, which nobody
-// need be able to factor.
-func oddRSA(t testing.TB, bits int) *rsa.PublicKey {
-	t.Helper()
-	n, err := rand.Prime(rand.Reader, bits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &rsa.PublicKey{N: n, E: 65537}
+// oddRSA returns a public key with a modulus of that many bits. It is nobody's.
+func oddRSA(bits uint) *rsa.PublicKey {
+	n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+	return &rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537}
 }
 
 func TestCheckChain(t *testing.T) {
@@ -85,8 +80,7 @@ func TestCheckChain(t *testing.T) {
 func TestHugeKey(t *testing.T) {
 	_, chain := notarytest.Chain(t, notarytest.Options{})
 	huge := *chain[1]
-	huge.PublicKey = oddRSA(t, 64)
-	huge.PublicKey.(*rsa.PublicKey).N.Lsh(huge.PublicKey.(*rsa.PublicKey).N, 100000)
+	huge.PublicKey = oddRSA(100_000)
 	chain[1] = &huge
 	wantReason(t, "100,000 bits", envelope.CheckChain(chain, time.Time{}), envelope.ReasonChain)
 }
@@ -173,5 +167,39 @@ func TestCacheConcurrent(t *testing.T) {
 	wg.Wait()
 	if n := cache.Len(); n != 1 {
 		t.Errorf("%d chains are remembered, want 1", n)
+	}
+}
+
+// TestCacheSavesWork: with the next envelope of a signer, no certificate is
+// parsed and no signature of an issuer verified. Both show in what is
+// allocated, which can be told more surely than the time they take.
+func TestCacheSavesWork(t *testing.T) {
+	_, chain := notarytest.Chain(t, notarytest.Options{})
+	work := testing.AllocsPerRun(20, func() {
+		for _, c := range chain {
+			if _, err := x509.ParseCertificate(c.Raw); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := envelope.CheckChain(chain, time.Time{}); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, format := range envelope.Formats() {
+		data := newForge(t, notarytest.Options{}).make(t, format)
+		count := func(cache *envelope.Cache) float64 {
+			return testing.AllocsPerRun(20, func() {
+				e, err := cache.Parse(format, data)
+				if err == nil {
+					_, err = e.Verify()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if warm, cold := count(new(envelope.Cache)), count(nil); cold-warm < work*9/10 {
+			t.Errorf("%s: %v allocations with a cache, %v without; the chain alone has %v", format, warm, cold, work)
+		}
 	}
 }

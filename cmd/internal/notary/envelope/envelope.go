@@ -3,6 +3,7 @@ package envelope
 import (
 	"bytes"
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -51,7 +52,8 @@ const (
 	SchemeSigningAuthority Scheme = "notary.x509.signingAuthority"
 )
 
-// Content is what an envelope says.
+// Content is what an envelope says. Its byte slices are shared with the
+// envelope, and not to be changed.
 type Content struct {
 	PayloadType string
 	Payload     []byte
@@ -110,7 +112,7 @@ func (c *Content) Unprocessed() error {
 	for _, a := range c.Extended {
 		switch {
 		case a.Key == attributePlugin, a.Key == attributePluginVersion:
-			return fail(ReasonPlugin, "protected header: %s is %q: the signature is to be verified by a plugin, and none is run here", a.Key, a.Value)
+			return fail(ReasonPlugin, "protected header: %s is %.100q: the signature is to be verified by a plugin, and none is run here", a.Key, fmt.Sprint(a.Value))
 		case a.Critical:
 			return fail(ReasonCritical, "protected header: crit names %q, which is not processed here", a.Key)
 		}
@@ -218,37 +220,52 @@ func (e *Envelope) Verify() (*Content, error) {
 	if e.chain == nil {
 		return nil, fail(ReasonMalformed, "the envelope was never parsed")
 	}
+	if err := e.checkAlgorithm(); err != nil {
+		return nil, err
+	}
 	if err := e.verifySignature(); err != nil {
 		return nil, err
 	}
-	if err := e.chain.profile(); err != nil {
-		return nil, err
-	}
-	if e.content.PayloadType != PayloadType {
-		return nil, fail(ReasonPayload, "protected header: the content type is %.100q, not %s", e.content.PayloadType, PayloadType)
-	}
-	if _, err := ParsePayload(e.content.Payload); err != nil {
+	if err := e.checkRest(); err != nil {
 		return nil, err
 	}
 	c := e.content.clone()
 	return &c, nil
 }
 
-func (e *Envelope) verifySignature() error {
-	leaf := e.chain.certs[0]
-	want, err := algorithmFor(leaf.PublicKey)
+func (e *Envelope) checkAlgorithm() error {
+	want, err := algorithmFor(e.chain.certs[0].PublicKey)
 	if err != nil {
 		return within("the certificate of the signer", err)
 	}
 	if got := e.content.Algorithm; got != want {
 		return fail(ReasonAlgorithm, "protected header: alg is %.40s; the key of the signer's certificate signs with %s", printable(got.Name), want.Name)
 	}
-	h := want.Hash.New()
+	return nil
+}
+
+// verifySignature is for an envelope with the algorithm of its key.
+func (e *Envelope) verifySignature() error {
+	leaf, algorithm := e.chain.certs[0], e.content.Algorithm
+	h := algorithm.Hash.New()
 	for _, part := range e.signed {
 		h.Write(part)
 	}
-	if !verifySignature(leaf.PublicKey, want.Hash, h.Sum(nil), e.content.Signature) {
-		return fail(ReasonSignature, "the %s signature is not one of this payload and these attributes by the certificate of %q", want.Name, leaf.Subject)
+	if !verifySignature(leaf.PublicKey, algorithm.Hash, h.Sum(nil), e.content.Signature) {
+		return fail(ReasonSignature, "the %s signature is not one of this payload and these attributes by the certificate of %q", algorithm.Name, leaf.Subject)
 	}
 	return nil
+}
+
+// checkRest comes after the signature, because a chain that is seen for the
+// first time costs some more.
+func (e *Envelope) checkRest() error {
+	if err := e.chain.profile(); err != nil {
+		return err
+	}
+	if e.content.PayloadType != PayloadType {
+		return fail(ReasonPayload, "protected header: the content type is %.100q, not %s", e.content.PayloadType, PayloadType)
+	}
+	_, err := ParsePayload(e.content.Payload)
+	return err
 }

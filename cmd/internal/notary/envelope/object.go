@@ -54,7 +54,11 @@ func space(doc []byte, i int) int {
 
 // stringEnd returns where the string ends that begins at i.
 func stringEnd(doc []byte, i int) int {
-	for i++; i < len(doc); i++ {
+	i++
+	if n := bytes.IndexByte(doc[i:], '"'); n >= 0 && bytes.IndexByte(doc[i:i+n], '\\') < 0 {
+		return i + n + 1 // base64 is long
+	}
+	for ; i < len(doc); i++ {
 		switch doc[i] {
 		case '\\':
 			i++

@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -68,17 +69,14 @@ func MarshalPayload(t Target) ([]byte, error) {
 // descriptor. An error is an *Error with [ReasonPayload].
 func ParsePayload(doc []byte) (Target, error) {
 	t, err := parsePayload(doc)
-	if err != nil {
-		return Target{}, &Error{Reason: ReasonPayload, Detail: detail(err), Err: err}
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return Target{}, &Error{Reason: ReasonPayload, Detail: "payload: " + e.Detail, Err: e.Err}
+	case err != nil:
+		return Target{}, failed(ReasonPayload, err, "payload")
 	}
 	return t, nil
-}
-
-func detail(err error) string {
-	if e, ok := err.(*Error); ok {
-		return e.Detail
-	}
-	return err.Error()
 }
 
 func parsePayload(doc []byte) (t Target, err error) {

@@ -23,16 +23,10 @@ func (e *Envelope) WithTimestamp(token []byte) ([]byte, error) {
 	if err := before.checkToken(token); err != nil {
 		return nil, err
 	}
-	open := e.Raw[e.open.from:e.open.to]
-	if e.Format == JWS {
-		open, err = withTimestampJWS(open, token)
-	} else {
-		open, err = withTimestampCOSE(open, token)
-	}
+	data, err := e.splice(token)
 	if err != nil {
 		return nil, err
 	}
-	data := splice(e.Raw, e.open, open)
 	stamped, err := e.cache.Parse(e.Format, data)
 	if err != nil {
 		return nil, err
@@ -45,6 +39,20 @@ func (e *Envelope) WithTimestamp(token []byte) ([]byte, error) {
 		return nil, fail(ReasonTimestamp, "the envelope with the token says something else")
 	}
 	return data, nil
+}
+
+// splice puts a token in, whatever it is.
+func (e *Envelope) splice(token []byte) (data []byte, err error) {
+	open := e.Raw[e.open.from:e.open.to]
+	if e.Format == JWS {
+		open, err = withTimestampJWS(open, token)
+	} else {
+		open, err = withTimestampCOSE(open, token)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return splice(e.Raw, e.open, open), nil
 }
 
 func (c *Content) checkToken(token []byte) error {
