@@ -2,11 +2,13 @@ package envelope_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/veraison/go-cose"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/notarytest"
@@ -76,6 +78,51 @@ func TestRestamp(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestTimestampBytes: a token that is put in afterwards makes the bytes that
+// notation-core-go makes of all at once.
+func TestTimestampBytes(t *testing.T) {
+	r := request(t, notarytest.Options{})
+	e := parse(t, envelope.COSE, sign(t, envelope.COSE, r))
+	stamp := token(t, &e.Unverified)
+	got, err := e.WithTimestamp(stamp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := cose.NewSign1Message()
+	if err := msg.UnmarshalCBOR(e.Raw); err != nil {
+		t.Fatal(err)
+	}
+	msg.Headers.RawUnprotected = nil
+	msg.Headers.Unprotected[timestamp] = stamp
+	if want, err := msg.MarshalCBOR(); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("COSE: %d bytes are not the %d of go-cose, %v", len(got), len(want), err)
+	}
+
+	e = parse(t, envelope.JWS, sign(t, envelope.JWS, r))
+	stamp = token(t, &e.Unverified)
+	if got, err = e.WithTimestamp(stamp); err != nil {
+		t.Fatal(err)
+	}
+	// The types of notation-core-go, which it does not export.
+	var doc struct {
+		Payload   string `json:"payload"`
+		Protected string `json:"protected"`
+		Header    struct {
+			TimestampSignature []byte   `json:"io.cncf.notary.timestampSignature,omitempty"`
+			CertChain          [][]byte `json:"x5c"`
+			SigningAgent       string   `json:"io.cncf.notary.signingAgent,omitempty"`
+		} `json:"header"`
+		Signature string `json:"signature"`
+	}
+	if err := json.Unmarshal(e.Raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	doc.Header.TimestampSignature = stamp
+	if want, err := json.Marshal(doc); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("JWS: %d bytes are not the %d of notation-core-go, %v", len(got), len(want), err)
 	}
 }
 
