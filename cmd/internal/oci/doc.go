@@ -25,22 +25,24 @@
 //
 // They are listed by the referrers API, by the index under the fallback tag
 // where a registry has no such API, and by both where it gained the API after
-// signatures had been written under the tag. The listing is never filtered by
+// something had been written under the tag. The listing is never filtered by
 // the registry: some report the media type of the config as the type of the
 // artifact, so that a filter would hide what it should show. Where the type that
 // a listing names is not one that the caller knows, the manifest decides.
 //
 // The index under a fallback tag is read, changed and written back, and
-// registries offer no lock. [Repository.Attach] compares before and after, asks
-// for a conditional write where the registry offers one, and tries again when an
-// entry is missing. What it cannot exclude: another writer, of another program,
-// that overwrites the index after our last look at it, or whose index we
-// overwrite in the instant between our look and our write.
+// registries offer no lock. [Repository.Attach] asks for a conditional write where
+// the registry offers one, looks again when others have had time to finish what
+// they had begun, and writes again when an entry is missing that was there before
+// or is ours. So none is lost among writers who do so. What it cannot exclude: a
+// writer who takes longer than seconds between reading and writing, and the entry
+// of one who does not look again, written between our reading and our writing.
 //
 // # Credentials
 //
 // They are asked for only when the registry demands them, and go to that host
-// and to the token service that it names, which must not be a step down from
-// https nor an address inside one's own network that the registry is not at.
-// They follow no redirect to another host. No error contains one.
+// and to the token service that it names. That must not be a step down from
+// https, and must not be at a private address under another host name than the
+// registry's, where it could be anything. They follow no redirect to another
+// host. No error contains one.
 package oci

@@ -14,3 +14,10 @@ func Hurry(repo *Repository) {
 
 // FallbackTag is exported for tests.
 var FallbackTag = fallbackTag
+
+// ShortLock has a layout wait a moment only for another writer.
+func ShortLock(repo *Repository) {
+	if l, ok := repo.from.(*layout); ok {
+		l.patience = 3 * lockPause
+	}
+}

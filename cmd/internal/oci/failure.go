@@ -73,8 +73,15 @@ func (r *registry) fail(ctx context.Context, what string, err error) error {
 	if errors.Is(err, errdef.ErrNotFound) {
 		return r.error(NotFound, fmt.Errorf("%s: not found", what))
 	}
-	kind, reason, hint := r.unreachable(err)
-	return r.withHint(kind, fmt.Errorf("%s: %w", what, reason), hint)
+	if text := err.Error(); strings.Contains(text, "bearer realm") { // oras-go has no type for it
+		if inner := errors.Unwrap(err); inner != nil {
+			text = inner.Error()
+		}
+		return r.withHint(Unauthorized, fmt.Errorf("%s: the registry's token service is not asked: %s", what, text),
+			"a token service has to be at a public address or have the registry's host name, and must not be a step down from https")
+	}
+	hint, reason := r.unreachable(err)
+	return r.withHint(Unavailable, fmt.Errorf("%s: %w", what, reason), hint)
 }
 
 func (r *registry) withHint(kind Kind, err error, hint string) *Error {
@@ -90,33 +97,31 @@ func (r *registry) login() string {
 	return fmt.Sprintf("run \"docker login %s\", or give --username and --password-stdin", r.name.Host)
 }
 
-// unreachable explains why there was no answer.
-func (r *registry) unreachable(err error) (Kind, error, string) {
+// unreachable explains why there was no answer, and what to do about it.
+func (r *registry) unreachable(err error) (hint string, reason error) {
 	var (
-		unknown   x509.UnknownAuthorityError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		record    tls.RecordHeaderError
-		dns       *net.DNSError
-		plainHint = "if it has no TLS, add --insecure-registry"
+		unknown  x509.UnknownAuthorityError
+		hostname x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		record   tls.RecordHeaderError
+		dns      *net.DNSError
 	)
 	switch {
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return Unavailable, errors.New("the registry does not speak TLS on this port"), plainHint
+		return "if it has no TLS, add --insecure-registry", errors.New("the registry does not speak TLS on this port")
 	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid):
-		return Unavailable, err, "give the registry a certificate that this system trusts for its name, or add its authority to the system's (SSL_CERT_FILE)"
+		return "give the registry a certificate that this system trusts for its name, or add its authority to the system's (SSL_CERT_FILE)", err
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return Unavailable, errors.New("connection refused"), "see that the registry is running, and that its port is right"
+		return "see that the registry is running, and that its port is right", errors.New("connection refused")
 	case errors.As(err, &dns):
-		hint := ""
 		if !strings.ContainsAny(r.name.Host, ".:") {
 			hint = fmt.Sprintf("if it is on Docker Hub, write docker.io/%s", r.name.Name())
 		}
-		return Unavailable, fmt.Errorf("no address for host %s", dns.Name), hint
+		return hint, fmt.Errorf("no address for host %s", dns.Name)
 	case errors.Is(err, io.EOF) && r.plain:
-		return Unavailable, errors.New("the registry closed the connection"), r.tlsHint()
+		return r.tlsHint(), errors.New("the registry closed the connection")
 	}
-	return Unavailable, err, ""
+	return "", err
 }
 
 func (r *registry) tlsHint() string {

@@ -315,13 +315,9 @@ func TestReferrersLimits(t *testing.T) {
 	}
 
 	stop, n := errors.New("enough"), 0
-	before := reg.Count("GET .*/referrers/")
 	err = repo.Referrers(t.Context(), image, nil, func(oci.Referrer) error { n++; return stop })
 	if !errors.Is(err, stop) || n != 1 {
 		t.Errorf("after the first: %v, %d visited", err, n)
-	}
-	if n := reg.Count("GET .*/referrers/") - before; n == 4 {
-		t.Logf("all %d pages were asked for", n)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())

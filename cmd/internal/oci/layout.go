@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,8 +34,9 @@ const (
 // reads one small file. oras-go's store reads and keeps the whole graph when it
 // is opened, and rewrites index.json in place for each manifest, in random order.
 type layout struct {
-	dir string
-	cfg *Config
+	dir      string
+	cfg      *Config
+	patience time.Duration // with another writer
 }
 
 func (l *layout) error(kind Kind, format string, args ...any) error {

@@ -36,8 +36,8 @@ func (l *layout) lock(ctx context.Context) (unlock func(), err error) {
 		if !errors.Is(err, fs.ErrExist) && !(runtime.GOOS == "windows" && errors.Is(err, fs.ErrPermission)) {
 			return nil, l.fileError(lockName, err)
 		}
-		if waited >= lockWait {
-			e := l.error(Conflict, "another program is writing it (since %v)", lockWait).(*Error)
+		if waited >= l.patience {
+			e := l.error(Conflict, "another program is writing it, for %v", l.patience).(*Error)
 			e.hint = fmt.Sprintf("if none is running any more, remove %s", name)
 			return nil, e
 		}

@@ -50,7 +50,7 @@ type Manifest struct {
 	Annotations  map[string]string
 }
 
-// shape is the members that a kind of manifest has to have, and those that
+// shapes are the members that a kind of manifest has to have, and those that
 // would make it another kind to another reader (CVE-2021-41190).
 var shapes = map[string]struct{ needs, excludes []string }{
 	ocispec.MediaTypeImageManifest: {[]string{"config", "layers"}, []string{"manifests", "fsLayers", "blobs"}},
@@ -70,6 +70,14 @@ func parseManifest(desc Descriptor, raw []byte) (*Manifest, error) {
 }
 
 func manifestOf(desc Descriptor, doc document, raw []byte) (*Manifest, error) {
+	m, err := readManifest(desc, doc, raw)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func readManifest(desc Descriptor, doc document, raw []byte) (*Manifest, error) {
 	shape, ok := shapes[desc.MediaType]
 	if !ok {
 		return nil, fmt.Errorf("%s is not a manifest", shown(desc.MediaType))

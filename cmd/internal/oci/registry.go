@@ -98,6 +98,9 @@ func newRegistry(name Reference, cfg *Config, warn func(error)) *registry {
 			if err != nil {
 				return auth.EmptyCredential, &credentialError{err}
 			}
+			if (c.Username == "") != (c.Password == "") {
+				return auth.EmptyCredential, &credentialError{unauthorized(errors.New("the credential lacks the user name or the password"), r.login())}
+			}
 			if c != (Credential{}) {
 				r.shown.Store(true)
 			}

@@ -112,7 +112,7 @@ func OpenRegistry(ref Reference, cfg Config) (*Repository, error) {
 func OpenLayout(dir string, cfg Config) (*Repository, error) {
 	cfg.Limits = cfg.Limits.filled()
 	r := &Repository{cfg: cfg, warned: make(map[string]bool)}
-	l := &layout{dir: dir, cfg: &r.cfg}
+	l := &layout{dir: dir, cfg: &r.cfg, patience: lockWait}
 	if err := l.check(); err != nil {
 		return nil, err
 	}
