@@ -49,7 +49,7 @@ func (d Dir) SigningKeys() (SigningKeys, error) {
 		k := r.Object(v, "name", "keyPath", "certPath", "id", "pluginName", "pluginConfig")
 		if !k.Exists() {
 			if v.IsNull() {
-				r.Fault(v, strictjson.Fault{Rule: strictjson.RuleType, Detail: "it is null, want an object"})
+				r.Fault(v, strictjson.Fault{Rule: strictjson.RuleType, Detail: "it is null, want an object", Cure: "write an object, {...}"})
 			}
 			continue
 		}

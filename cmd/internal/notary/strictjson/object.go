@@ -249,7 +249,11 @@ func (r *Reader) Warn(f Fault) {
 	}
 }
 
+// add keeps a fault, once however often it is found.
 func (r *Reader) add(f Fault) {
+	if slices.Contains(r.faults, f) {
+		return
+	}
 	if len(r.faults) == MaxFaults {
 		r.more++
 		return

@@ -115,13 +115,16 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: %v, want %q", test.name, err, test.want)
 		}
 	}
-	r := strictjson.Parse([]byte("{"+strings.Repeat(`"a": 1, `, 500)+`"a": 1}`), strictjson.Limits{})
+	var twice strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&twice, `"a%d": 1, "a%d": 1, `, i, i)
+	}
+	r := strictjson.Parse([]byte("{"+twice.String()+`"a": 1}`), strictjson.Limits{})
 	var faults *strictjson.Faults
 	if err := r.Err("document"); !errors.As(err, &faults) || len(faults.List) != strictjson.MaxFaults || faults.List[strictjson.MaxFaults-1].Detail != "there are 401 further faults" {
 		t.Errorf("many faults: %v", err)
 	}
-	r = strictjson.Parse([]byte("{"+strings.Repeat(`"a": 1, `, 200)+`"b": 1}`), strictjson.Limits{})
-	if r.Root(); len(r.Warnings) > strictjson.MaxFaults {
+	if r.Root(); len(r.Warnings) != strictjson.MaxFaults {
 		t.Errorf("%d warnings", len(r.Warnings))
 	}
 }
