@@ -34,15 +34,11 @@ func checkChain(chain []*x509.Certificate) error {
 	if fault := keyFault(leaf.PublicKey); fault != "" {
 		return fail(Reason(verify.ReasonCertificate), otherAuthority, "the authority's key is %s, the Notary Project takes RSA with 2048, 3072 and 4096 bits, P-256, P-384 and P-521 only", fault)
 	}
-	for i, cert := range chain {
-		if i > 0 {
-			if err := checkCA(cert, i-1); err != nil {
-				return err
-			}
-		}
-		if i < last && bytes.Equal(cert.RawSubject, cert.RawIssuer) && cert.CheckSignatureFrom(cert) == nil {
-			return fail(ReasonChainProfile, "trust the root at the end of the chain, or this one alone",
-				"certificate %s is self-signed, and not the last of its chain", name(cert.Subject))
+	// crypto/x509 has checked path lengths, and that no certificate in between is
+	// self-signed: its issuer would have its name and key, and be it once more.
+	for _, cert := range chain[1:] {
+		if err := checkCA(cert); err != nil {
+			return err
 		}
 	}
 	if err := selfSigned(chain[last]); err != nil {
@@ -73,15 +69,11 @@ func keyFault(pub any) string {
 	return fmt.Sprintf("of the kind %T", pub)
 }
 
-// checkCA holds a CA against its profile. below counts the CAs between it and
-// the authority's certificate.
-func checkCA(cert *x509.Certificate, below int) error {
-	switch {
-	case !cert.BasicConstraintsValid || !cert.IsCA:
-		return fail(ReasonChainProfile, otherAuthority, "certificate %s is not one of a CA", name(cert.Subject))
-	case cert.MaxPathLen > 0 && cert.MaxPathLen < below, cert.MaxPathLen == 0 && cert.MaxPathLenZero && below > 0:
-		return fail(ReasonChainProfile, otherAuthority, "certificate %s allows %d CAs below it, there are %d", name(cert.Subject), cert.MaxPathLen, below)
-	case !hasExtension(cert, oidKeyUsage) || cert.KeyUsage&x509.KeyUsageCertSign == 0:
+// checkCA holds a CA against its profile. To crypto/x509, which has checked
+// basicConstraints, a CA without key usage is one, and so is a root of version
+// 1, which has no extensions at all.
+func checkCA(cert *x509.Certificate) error {
+	if !hasExtension(cert, oidKeyUsage) || cert.KeyUsage&x509.KeyUsageCertSign == 0 {
 		return fail(ReasonChainProfile, otherAuthority, "certificate %s has no key usage keyCertSign, which the Notary Project wants of every CA and root", name(cert.Subject))
 	}
 	return nil

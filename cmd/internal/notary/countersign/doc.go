@@ -34,9 +34,10 @@
 // critical extension, a tsa field that is not the signer's name, a signer
 // identifier or further signed certificates that contradict the chain,
 // attributes that occur twice, a second SignerInfo, a digest in the attributes
-// by another algorithm than in the signature, and roots with keys that are
-// weak. All of them are forbidden by the RFCs, and no authority in use is known
-// to send them, but the first, which is a clock to be put right.
+// by another algorithm than in the signature, what is not RFC 3161 in the
+// TSTInfo or comes after its last field, and roots with weak keys. No authority
+// in use is known to send such tokens, but for the first, which is a clock to
+// be put right.
 //
 // # Where asking differs
 //

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -17,6 +18,8 @@ import (
 
 	corex509 "github.com/notaryproject/notation-core-go/x509"
 	"github.com/notaryproject/tspclient-go"
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/countersign"
 	"github.com/fencepost-tsa/fencepost/internal/der"
@@ -281,6 +284,9 @@ func TestCertificates(t *testing.T) {
 		root("signed with SHA-1", countersign.ReasonChainProfile, func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 }),
 		{name: "trusted itself", roots: func(f *tsptest.Forge) [][]byte { return f.Chain[:1] }, want: countersign.ReasonChainProfile},
 		{name: "intermediate trusted", roots: func(f *tsptest.Forge) [][]byte { return f.Chain[1:2] }, want: countersign.ReasonChainProfile},
+		{name: "root of version 1", roots: func(f *tsptest.Forge) [][]byte {
+			return [][]byte{version1(t, f.Chain[2], pkitest.Key(t, pkitest.P256, "Test root"))}
+		}, want: countersign.ReasonChainProfile},
 		{name: "another root", roots: func(f *tsptest.Forge) [][]byte { return f.Other.Chain[2:] }, want: reason(untrusted)},
 		{name: "another root beside the right one", roots: func(f *tsptest.Forge) [][]byte { return [][]byte{f.Other.Chain[2], f.Chain[2]} }},
 	}
@@ -323,6 +329,57 @@ func run(t *testing.T, rows []row) {
 			t.Fatalf("%s: %v", r.name, err)
 		}
 		compare(t, r, token, roots, cache)
+	}
+}
+
+// version1 makes a root of version 1 of one of version 3: the same name and
+// key, and no extensions.
+func version1(t testing.TB, root []byte, key crypto.Signer) []byte {
+	t.Helper()
+	in := cryptobyte.String(root)
+	var cert, tbs, el cryptobyte.String
+	if !in.ReadASN1(&cert, cbasn1.SEQUENCE) || !cert.ReadASN1(&tbs, cbasn1.SEQUENCE) ||
+		!tbs.SkipASN1(cbasn1.Tag(0).ContextSpecific().Constructed()) {
+		t.Fatal("not a certificate of version 3")
+	}
+	var fields [][]byte
+	for range 6 { // serialNumber to subjectPublicKeyInfo
+		if !tbs.ReadAnyASN1Element(&el, nil) {
+			t.Fatal("not a certificate")
+		}
+		fields = append(fields, el)
+	}
+	signed := der.Make(der.TagSequence, fields...)
+	digest := sha256.Sum256(signed)
+	signature, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der.Make(der.TagSequence, signed, fields[1], der.Make(der.TagBitString, []byte{0}, signature))
+}
+
+// TestIntermediatesGiven: certificates that are given help to build a chain; the
+// signer's own has to be in the token.
+func TestIntermediatesGiven(t *testing.T) {
+	f := tsptest.NewForge(t, pkitest.Options{})
+	var certs []*x509.Certificate
+	for _, raw := range f.Chain {
+		cert, err := x509.ParseCertificate(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certs = append(certs, cert)
+	}
+	c := countersign.Checker{Config: countersign.Config{Roots: certs[2:], Intermediates: certs[:2], Now: now}}
+	for n, want := range []verify.Reason{verify.ReasonCertificateMissing, ""} {
+		f.Data = func(d *tsptest.DataFields) { d.Certificates = f.Chain[:n] }
+		token, err := f.MakeToken()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Verify(t.Context(), token, []byte(tsptest.Artifact), crypto.SHA256); reasonOf(err) != reason(want) {
+			t.Errorf("with %d certificates in the token: %v, want reason %q", n, err, want)
+		}
 	}
 }
 
@@ -398,6 +455,9 @@ func TestTokens(t *testing.T) {
 		{name: "salt of 32 octets", options: rsa2048, change: pss(32)},
 		{name: "salt of 20 octets", options: rsa2048, change: pss(20), want: reason(verify.ReasonSignatureAlgorithm)},
 		{name: "salt of 48 octets", options: rsa2048, change: pss(48), want: reason(verify.ReasonSignatureAlgorithm)},
+		{name: "signed over SHA3-256", options: rsa2048, want: reason(verify.ReasonDigestAlgorithm), change: func(f *tsptest.Forge) {
+			f.PSS, f.Digest = true, crypto.SHA3_256
+		}},
 		{name: "reference by SHA3-256", change: reference(func(_ *tsptest.Forge, id *tsptest.ESSCertID) { id.Hash = crypto.SHA3_256 }),
 			want: reason(verify.ReasonSigningCertificate)},
 		{name: "signer identifier encoded otherwise", change: recoded},

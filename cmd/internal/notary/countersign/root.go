@@ -22,7 +22,7 @@ func CheckRoot(cert *x509.Certificate) error {
 		return fail(ReasonRoot, give, "certificate %s is not one of a CA", subject)
 	case err != nil:
 		return fail(ReasonRoot, give, "certificate %s is no root: %v", subject, err)
-	case checkCA(cert, 0) != nil:
+	case checkCA(cert) != nil:
 		return fail(ReasonRoot, "the CA has to issue itself another root", "root certificate %s has no key usage keyCertSign, without which no chain to it is accepted", subject)
 	}
 	return nil

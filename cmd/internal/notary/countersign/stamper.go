@@ -91,6 +91,7 @@ func unanswered(err error) error {
 	}
 	var v *verify.Error
 	var r *tsp.Rejection
+	var clocks *tsphttp.TimeError
 	switch {
 	case errors.As(err, &v):
 		e.Reason, e.Cure = Reason(v.Reason), string(cures[v.Reason])
@@ -99,6 +100,8 @@ func unanswered(err error) error {
 		}
 	case errors.As(err, &r):
 		e.Reason = Reason(verify.ReasonRefused)
+	case errors.As(err, &clocks):
+		e.Cure = string(cures[verify.ReasonFuture])
 	case errors.Is(err, tsp.ErrMalformed):
 		e.Reason = Reason(verify.ReasonMalformed)
 	}
