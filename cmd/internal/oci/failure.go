@@ -110,7 +110,7 @@ func (r *registry) unreachable(err error) (hint string, reason error) {
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return "if it has no TLS, add --insecure-registry", errors.New("the registry does not speak TLS on this port")
 	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid):
-		return "give the registry a certificate that this system trusts for its name, or add its authority to the system's (SSL_CERT_FILE)", err
+		return "give its authority with --registry-ca, or add it to those of the system (SSL_CERT_FILE)", err
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "see that the registry is running, and that its port is right", errors.New("connection refused")
 	case errors.As(err, &dns):
