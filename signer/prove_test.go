@@ -219,10 +219,16 @@ func FuzzProve(f *testing.F) {
 	f.Add([]byte{0x30, 6, 2, 1, 1, 2, 1, 1})
 	f.Add([]byte{0x30, 6, 2, 1, 0xff, 2, 1, 0})
 	f.Fuzz(func(t *testing.T, signature []byte) {
-		for _, k := range keys {
-			err := signer.Prove(t.Context(), service{k, func([]byte, crypto.SignerOpts) ([]byte, error) { return signature, nil }}, nil)
-			if !errors.Is(err, signer.ErrProof) {
+		for i, k := range keys {
+			s := service{k, func([]byte, crypto.SignerOpts) ([]byte, error) { return signature, nil }}
+			if err := signer.Prove(t.Context(), s, nil); !errors.Is(err, signer.ErrProof) {
 				t.Errorf("%T, %x: got %v; want ErrProof", k.Public(), signature, err)
+			}
+			if i > 0 {
+				continue
+			}
+			if err := signer.Prove(t.Context(), s, signer.PSS.Options(0)); !errors.Is(err, signer.ErrProof) {
+				t.Errorf("PSS, %x: got %v; want ErrProof", signature, err)
 			}
 		}
 	})

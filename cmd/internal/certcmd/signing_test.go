@@ -11,9 +11,13 @@ import (
 	"time"
 
 	corex509 "github.com/notaryproject/notation-core-go/x509"
+	"github.com/opencontainers/go-digest"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/awsfake"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/vaultfake"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/pki/pkitest"
 	"github.com/fencepost-tsa/fencepost/signer"
@@ -31,6 +35,56 @@ func inOrder(t *testing.T, file string) []*x509.Certificate {
 		t.Fatal(err)
 	}
 	return certs
+}
+
+// signs has a key sign an artifact in both formats of the Notary Project, under
+// the chain in a file.
+func signs(t *testing.T, uri, file string) {
+	t.Helper()
+	u, err := signer.ParseURI(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := kms.Open(t.Context(), u, kms.Config{LookupEnv: os.LookupEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer key.Close()
+	payload, err := envelope.MarshalPayload(envelope.Target{
+		MediaType: "application/vnd.oci.image.manifest.v1+json", Digest: digest.FromString("an artifact").String(), Size: 11,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range envelope.Formats() {
+		// What it returns has been verified.
+		if _, err := envelope.Sign(t.Context(), f, envelope.Request{Payload: payload, Key: key, Chain: inOrder(t, file), SigningTime: time.Now()}); err != nil {
+			t.Errorf("%s with %s: %v", f, uri, err)
+		}
+	}
+}
+
+// identifies has a trust policy name a signer.
+func identifies(t *testing.T, identity string, leaf *x509.Certificate) {
+	t.Helper()
+	document, err := json.Marshal(map[string]any{"version": "1.0", "trustPolicies": []any{map[string]any{
+		"name": "signer", "globalPolicy": true, "signatureVerification": map[string]any{"level": "strict"},
+		"trustStores": []string{"ca:signer"}, "trustedIdentities": []string{identity},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := trustpolicy.ParseFiles(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement, err := policy.ForFile("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := statement.Identities.Match(leaf); err != nil {
+		t.Errorf("%s: %v", identity, err)
+	}
 }
 
 // One command makes a signer whose chain Notation takes at once, with every kind
@@ -61,6 +115,10 @@ func TestCreateSigner(t *testing.T) {
 			if len(chain) != 3 || leaf.IsCA || leaf.KeyUsage != x509.KeyUsageDigitalSignature || !slices.Equal(leaf.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}) {
 				t.Errorf("%d certificates; leaf: CA %t, key usage %b, extended %v", len(chain), leaf.IsCA, leaf.KeyUsage, leaf.ExtKeyUsage)
 			}
+			_, text, _ := strings.Cut(out, "x509.subject: ")
+			text, _, _ = strings.Cut(text, " (for a trust policy)")
+			identifies(t, "x509.subject: "+text, leaf)
+			signs(t, "file:"+filepath.Join(dir, "key.pem"), filepath.Join(dir, "chain.pem"))
 			if d := leaf.NotAfter.Sub(leaf.NotBefore); d > 367*24*time.Hour || d < 364*24*time.Hour {
 				t.Errorf("valid for %v, want a year", d)
 			}
@@ -156,6 +214,7 @@ func TestSignerProof(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"both", "pss"} {
 		good(t, "create", "--role", "code-signing", "--out", filepath.Join(dir, name), "--key", s.URI("alias/"+name))
+		signs(t, s.URI("alias/"+name), filepath.Join(dir, name, "chain.pem"))
 	}
 	good(t, "create", "--role", "code-signing", "--csr", "--out", filepath.Join(dir, "csr"), "--key", s.URI("alias/pss"))
 	data, err := os.ReadFile(filepath.Join(dir, "csr", "request.pem"))
@@ -181,6 +240,8 @@ func TestSignerProof(t *testing.T) {
 	if err := v.CreateKey("signer", "rsa-2048"); err != nil {
 		t.Fatal(err)
 	}
+	good(t, "create", "--role", "code-signing", "--out", filepath.Join(dir, "good"), "--key", "hashivault://signer")
+	signs(t, "hashivault://signer", filepath.Join(dir, "good", "chain.pem"))
 	v.Inject(vaultfake.Fault{On: vaultfake.OnSign, OtherKey: true})
 	code, _, stderr := run(t, "create", "--role", "code-signing", "--out", filepath.Join(dir, "vault"), "--key", "hashivault://signer")
 	if code != 2 || !strings.Contains(stderr, "did not pass its proof") {
