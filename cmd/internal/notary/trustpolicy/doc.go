@@ -26,6 +26,7 @@
 //   - An identity with an empty attribute ("L=") is a fault; Notation takes it
 //     for one that the certificate must not have.
 //   - Characters that RFC 4514 wants escaped have to be.
+//   - A statement whose name is only spaces is a fault.
 //   - The level skip with the scope "*", which the specification forbids and
 //     Notation accepts, is accepted with a warning: nothing about it is hidden.
 //

@@ -49,7 +49,11 @@ func (p *parser) statement(i int, v *strictjson.Value) *Statement {
 	}
 	switch {
 	case strings.TrimSpace(s.Name) == "" && (o.Value("name") == nil || o.Value("name").IsText()):
-		p.at(o, v, "name", Fault{Rule: strictjson.RuleMissing, Detail: fmt.Sprintf("statement %d has no name", i+1), Cure: "give it a name that no other statement has"})
+		detail := "there is no name"
+		if s.Name != "" {
+			detail = "the name is only spaces"
+		}
+		p.at(o, v, "name", Fault{Rule: strictjson.RuleMissing, Detail: detail, Cure: "give the statement a name that no other has"})
 	case s.Name != "" && p.names[s.Name] > 0:
 		o.Fault("name", Fault{Rule: RuleName, Detail: fmt.Sprintf("statement %d has the same name", p.names[s.Name]), Cure: "give each statement a name of its own"})
 	default:

@@ -157,21 +157,21 @@ var wrongImages = []wrong{
 		"type: line 1: trustPolicies: it is an object, want a list -> write a list, [...]",
 	}},
 	{"statement is null", `{"version": "1.0", "trustPolicies": [null]}`, []string{
-		"missing: line 1: trustPolicies[0]: statement 1 has no name -> give it a name that no other statement has",
+		"missing: line 1: trustPolicies[0]: there is no name -> give the statement a name that no other has",
 	}},
 	{"statement is a string", `{"version": "1.0", "trustPolicies": ["prod"]}`, []string{
 		"type: line 1: trustPolicies[0]: it is a string, want an object -> write an object, {...}",
 	}},
 	{"empty statement", images(``), []string{
-		"missing: line 2: statement 1, name: statement 1 has no name -> give it a name that no other statement has",
+		"missing: line 2: statement 1, name: there is no name -> give the statement a name that no other has",
 		`missing: line 2: statement 1, signatureVerification: there is no signatureVerification -> write "signatureVerification": {"level": "strict"}`,
 		`missing: line 2: statement 1, registryScopes: there is no scope -> write "registryScopes": ["host/repository"], or ["*"] for whatever no other statement has`,
 	}},
 	{"no name", images(st(scopes, strict, stores, identities)), []string{
-		"missing: line 2: statement 1, name: statement 1 has no name -> give it a name that no other statement has",
+		"missing: line 2: statement 1, name: there is no name -> give the statement a name that no other has",
 	}},
 	{"blank name", images(st(`"name": " "`, scopes, strict, stores, identities)), []string{
-		`missing: line 2: statement 1 " ", name: statement 1 has no name -> give it a name that no other statement has`,
+		`missing: line 2: statement 1 " ", name: the name is only spaces -> give the statement a name that no other has`,
 	}},
 	{"name is a number", images(st(`"name": 7`, scopes, strict, stores, identities)), []string{
 		`type: line 2: statement 1, name: it is a number, want a string -> write it in quotes: "7"`,
@@ -603,7 +603,7 @@ var wrongFiles = []wrong{
 		`type: line 2: statement 1 "prod", globalPolicy: it is a string, want true or false -> write true or false without quotes`,
 	}},
 	{"no name", images(st(strict, stores, identities)), []string{
-		"missing: line 2: statement 1, name: statement 1 has no name -> give it a name that no other statement has",
+		"missing: line 2: statement 1, name: there is no name -> give the statement a name that no other has",
 	}},
 	{"no stores", images(st(name, strict, identities)), []string{
 		`missing: line 2: statement 1 "prod", trustStores: there is no trust store -> write "trustStores": ["ca:NAME"], and "tsa:NAME" beside it for timestamps`,

@@ -102,6 +102,8 @@ func TestRead(t *testing.T) {
 		{"leaf among roots", truststore.CA, map[string][]byte{"a.crt": encode(signer[2], signer[0])}, nil, truststore.ReasonUnsuitable, "certificate 2 of 2"},
 		{"leaf of a timestamp authority", truststore.TSA, map[string][]byte{"tsa.pem": encode(stamper.Leaf)}, nil, truststore.ReasonUnsuitable, "is no root: it is not a certificate authority"},
 		{"intermediate of a timestamp authority", truststore.TSA, map[string][]byte{"tsa.pem": encode(stamper.Intermediate)}, nil, truststore.ReasonUnsuitable, "is no root: its issuer is"},
+		{"root with another signature", truststore.TSA, map[string][]byte{"tsa.pem": encode(forged(t, stamper.Root))}, nil, truststore.ReasonUnsuitable, "is no root"},
+		{"self-signed signer with another signature", truststore.CA, map[string][]byte{"a.crt": encode(forged(t, self))}, nil, truststore.ReasonUnsuitable, "neither a certificate authority nor signed by its own key"},
 		{"self-signed, no authority", truststore.TSA, map[string][]byte{"tsa.pem": encode(self)}, nil, truststore.ReasonUnsuitable, "is no root: it is not a certificate authority"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -371,6 +373,18 @@ func TestParseType(t *testing.T) {
 	if got, err := truststore.ParseType("CA"); got != "" || reason(err) != truststore.ReasonName {
 		t.Errorf("CA: %v, %v", got, err)
 	}
+}
+
+// forged returns c with a signature that is not its own.
+func forged(t testing.TB, c *x509.Certificate) *x509.Certificate {
+	t.Helper()
+	der := append([]byte{}, c.Raw...)
+	der[len(der)-1] ^= 1
+	out, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // usage adds the extension keyUsage as it would not be made by itself.
