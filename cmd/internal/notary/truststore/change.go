@@ -155,19 +155,27 @@ func (src source) collide(others []source) error {
 // known returns the certificates of a store, which may be absent, and the file
 // that each is in. A store that cannot be read is not added to: what is added
 // would be of no use.
-func (s *Store) known(t Type, name string) (map[string]string, error) {
+func (s *Store) known(t Type, name string) (known map[string]string, err error) {
+	for range attempts {
+		if known, err = s.look(t, name); !errors.Is(err, errVanished) {
+			break
+		}
+	}
+	return known, err
+}
+
+func (s *Store) look(t Type, name string) (map[string]string, error) {
 	known := map[string]string{}
 	files, err := s.files(t, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	var e *Error
+	if errors.As(err, &e) && e.Reason == ReasonAbsent {
 		return known, nil
 	} else if err != nil {
 		return nil, err
 	}
 	for _, file := range files {
 		certs, err := s.file(t, name, file)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // deleted meanwhile
-		} else if err != nil {
+		if err != nil {
 			return nil, err
 		}
 		for _, c := range certs {
@@ -193,7 +201,7 @@ func (s *Store) add(t Type, name string, src source, known map[string]string) (p
 		}
 		// Somebody else may have added the same since it was looked for, or
 		// deleted what was in the way.
-		if there, err = s.file(t, name, src.base); !errors.Is(err, fs.ErrNotExist) {
+		if there, err = s.file(t, name, src.base); !errors.Is(err, errVanished) {
 			break
 		}
 	}

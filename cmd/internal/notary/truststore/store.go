@@ -119,7 +119,7 @@ func (s *Store) path(t Type, name string) string { return filepath.Join(s.dir, s
 
 // attempts is how often something is tried again because somebody else changes
 // the store at the same time.
-const attempts = 10
+const attempts = 100
 
 func (s *Store) certificates(t Type, name string) (certs []*x509.Certificate, err error) {
 	for range attempts {
