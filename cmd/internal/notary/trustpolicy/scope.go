@@ -8,7 +8,7 @@ import (
 )
 
 // scopes reads what only a statement for images has.
-func (p *parser) scopes(i int, o strictjson.Object, s *Statement) {
+func (p *parser) scopes(o strictjson.Object, s *Statement) {
 	if o.Value(fieldGlobal) != nil {
 		o.Warn(fieldGlobal, Fault{Rule: strictjson.RuleUnknown, Detail: "only trust policies for files have it; it is ignored", Cure: "remove it"})
 	}

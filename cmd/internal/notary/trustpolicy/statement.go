@@ -74,9 +74,9 @@ func (p *parser) statement(i int, v *strictjson.Value) *Statement {
 		p.identities(o, s)
 	}
 	if p.doc.files {
-		p.global(i, o, s)
+		p.global(o, s)
 	} else {
-		p.scopes(i, o, s)
+		p.scopes(o, s)
 	}
 	return s
 }
@@ -250,7 +250,7 @@ func notOfName(c rune) bool {
 }
 
 // global reads what only a statement for files has.
-func (p *parser) global(i int, o strictjson.Object, s *Statement) {
+func (p *parser) global(o strictjson.Object, s *Statement) {
 	if o.Value(fieldScopes) != nil {
 		o.Warn(fieldScopes, Fault{Rule: strictjson.RuleUnknown, Detail: "only trust policies for images have it; it is ignored", Cure: "remove it"})
 	}
