@@ -80,7 +80,7 @@ func openKey(ctx context.Context, env *cli.Env, u signer.URI, of *x509.Certifica
 	case errors.Is(err, signer.ErrNoPassphrase):
 		return nil, cli.Hint(err, "name the file with its passphrase: %s?passphrase-file=FILE", u)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, cli.Hint(err, "fencepost cert create --profile codesigning makes a key and its chain")
+		return nil, cli.Hint(err, "fencepost cert create --role code-signing makes a key and its chain")
 	}
 	return key, err
 }
