@@ -29,6 +29,12 @@ type identity struct {
 // newIdentity makes one whose leaf is valid from an hour ago, and from now on for so long.
 func newIdentity(t *testing.T, keyType string, life time.Duration) *identity {
 	t.Helper()
+	return bentIdentity(t, keyType, func(leaf *x509.Certificate) { leaf.NotAfter = time.Now().Add(life) })
+}
+
+// bentIdentity makes one and lets its leaf be changed before it is issued.
+func bentIdentity(t *testing.T, keyType string, bend func(leaf *x509.Certificate)) *identity {
+	t.Helper()
 	w := scratch(t)
 	now := time.Now()
 	template := func(serial int64, name string) *x509.Certificate {
@@ -44,8 +50,9 @@ func newIdentity(t *testing.T, keyType string, life time.Duration) *identity {
 	root := certify(t, template(1, "Root"), nil, rootKey, rootKey)
 	ca := certify(t, template(2, "CA"), root, caKey, rootKey)
 	end := template(3, "Signer")
-	end.NotAfter, end.IsCA = now.Add(life), false
+	end.IsCA = false
 	end.KeyUsage, end.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}
+	bend(end)
 	leaf := certify(t, end, ca, key, caKey)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,13 +51,19 @@ func sign(ctx context.Context, o *options) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	artifact, err := signImage(ctx, s, repo, notation.SignOptions{
-		SignerSignOptions: how,
-		ArtifactReference: repo.reference,
-		UserMetadata:      o.metadata,
-	})
-	if err != nil && !strings.Contains(err.Error(), indexRemains) {
-		return nil, err
+	var artifact ocispec.Descriptor
+	for n := range o.count {
+		if o.count > 1 {
+			o.metadata["number"] = strconv.Itoa(n + 1)
+		}
+		artifact, err = signImage(ctx, s, repo, notation.SignOptions{
+			SignerSignOptions: how,
+			ArtifactReference: repo.reference,
+			UserMetadata:      o.metadata,
+		})
+		if err != nil && !strings.Contains(err.Error(), indexRemains) {
+			return nil, err
+		}
 	}
 	if artifact.Digest == "" {
 		if artifact, err = repo.Resolve(ctx, repo.reference); err != nil {
