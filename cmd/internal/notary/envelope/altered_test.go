@@ -258,6 +258,7 @@ func TestAltered(t *testing.T) {
 		{name: "time at no offset", change: attribute(at, `"2026-11-21T02:04:12+00:00"`, seconds(signingTime()))},
 		{name: "time with an hour of one digit", change: attribute(at, `"2026-11-21T2:04:12Z"`, nil), want: envelope.ReasonTime, lax: true, only: envelope.JWS},
 		{name: "time with a comma", change: attribute(at, `"2026-11-21T02:04:12,5Z"`, nil), want: envelope.ReasonTime, lax: true, only: envelope.JWS},
+		{name: "time with an escape", change: attribute(at, `"2026-11-21T02:04:1\u0032Z"`, nil), want: envelope.ReasonTime, detail: "escapes", only: envelope.JWS},
 		{name: "time without a zone", change: attribute(at, `"2026-11-21T02:04:12"`, nil), want: envelope.ReasonTime, only: envelope.JWS},
 		{name: "time is null", change: attribute(at, `null`, nil), want: envelope.ReasonMalformed, only: envelope.JWS},
 		{name: "expiry is null", change: all(critical(scheme), attribute(expiry, `null`, nil)), want: envelope.ReasonMalformed, lax: true, only: envelope.JWS},

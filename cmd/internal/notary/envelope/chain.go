@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/binary"
@@ -81,7 +82,9 @@ func (c *Cache) chain(ders [][]byte) (*chain, error) {
 	fresh := &chain{certs: make([]*x509.Certificate, len(ders))}
 	for i, der := range ders {
 		var err error
-		if fresh.certs[i], err = x509.ParseCertificate(der); err != nil {
+		// A copy, because a certificate keeps the bytes that it was parsed from,
+		// and the cache is not to keep an envelope of megabytes with it.
+		if fresh.certs[i], err = x509.ParseCertificate(bytes.Clone(der)); err != nil {
 			return nil, failed(ReasonChain, err, "certificate %d of %d", i+1, len(ders))
 		}
 	}

@@ -1,6 +1,7 @@
 package envelope_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -144,6 +145,24 @@ func TestCacheBounded(t *testing.T) {
 	}})
 	if _, err := new(envelope.Cache).Parse(envelope.COSE, big.make(t, envelope.COSE)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestChainKeepsNoEnvelope: a chain outlives the envelope that it came in, and
+// does not keep its bytes alive.
+func TestChainKeepsNoEnvelope(t *testing.T) {
+	for _, format := range envelope.Formats() {
+		f := newForge(t, notarytest.Options{})
+		f.payload = bytes.Repeat([]byte(" "), 1<<20)
+		e, err := new(envelope.Cache).Parse(format, f.make(t, format))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range e.Unverified.Chain {
+			if got, most := cap(c.Raw), 2*len(c.Raw); got > most {
+				t.Errorf("%s: certificate %d of %d bytes keeps %d", format, i, len(c.Raw), got)
+			}
+		}
 	}
 }
 

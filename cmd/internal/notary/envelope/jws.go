@@ -1,6 +1,7 @@
 package envelope
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
@@ -118,10 +119,12 @@ func parseProtectedJWS(doc []byte) (*header, error) {
 // jsonTime reads a time of RFC 3339 in whole seconds.
 func jsonTime(value []byte) (*time.Time, error) {
 	s, err := unquote(value)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if strings.ContainsAny(s, ".,") {
+	case bytes.IndexByte(value, '\\') >= 0: // package time takes it as it is written
+		return nil, fail(ReasonTime, "%.60q is written with escapes", value)
+	case strings.ContainsAny(s, ".,"):
 		return nil, fail(ReasonTime, "%.60q has a fraction of a second", s)
 	}
 	t, err := time.Parse(time.RFC3339, s)
