@@ -23,7 +23,8 @@ import (
 type identity struct {
 	key, chain string // PEM files
 	root       []byte // PEM
-	leaf       *x509.Certificate
+	leaf, ca   *x509.Certificate
+	caKey      crypto.Signer
 }
 
 // newIdentity makes one whose leaf is valid from an hour ago, and from now on for so long.
@@ -43,7 +44,7 @@ func bentIdentity(t *testing.T, keyType string, bend func(leaf *x509.Certificate
 			Subject: pkix.Name{Country: []string{"US"}, Province: []string{"WA"},
 				Organization: []string{"Fencepost Interop"}, CommonName: name},
 			NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0),
-			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		}
 	}
 	rootKey, caKey, key := newKey(t, "p256"), newKey(t, "p256"), newKey(t, keyType)
@@ -63,6 +64,8 @@ func bentIdentity(t *testing.T, keyType string, bend func(leaf *x509.Certificate
 		chain: w.write(t, "chain.pem", bytes.Join([][]byte{pemOf(leaf), pemOf(ca), pemOf(root)}, nil)),
 		root:  pemOf(root),
 		leaf:  leaf,
+		ca:    ca,
+		caKey: caKey,
 	}
 }
 

@@ -136,8 +136,7 @@ func TestNotationSeveral(t *testing.T) {
 	}
 }
 
-// TestNotationFallbackTag: a signature that is listed under a tag although the registry has the referrers API is
-// found by ours only, which looks there too; where there is no such API, everybody finds it.
+// TestNotationFallbackTag: where a registry has no referrers API, everybody finds what is listed under a tag.
 func TestNotationFallbackTag(t *testing.T) {
 	a, s := startDev(t), newIdentity(t, "p256", day)
 	how := verifying{config: trust{ca: s.root, tsa: a.rootPEM()}.config(t)}
