@@ -32,7 +32,7 @@ func (r *Reader) Object(v *Value, known ...string) Object {
 		if slices.Contains(known, m.name) {
 			continue
 		}
-		f := Fault{Rule: RuleUnknown, Line: m.line, Place: m.value.place, Detail: "nothing has this name; it is ignored", Cure: "remove it"}
+		f := Fault{Rule: RuleUnknown, Line: m.line, Place: m.value.place(), Detail: "nothing has this name; it is ignored", Cure: "remove it"}
 		if near := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, m.name) }); near >= 0 {
 			f.Rule, f.Detail = RuleCase, fmt.Sprintf("some programs read it as %s and some ignore it", known[near])
 			f.Cure = fmt.Sprintf("write %s", known[near])
@@ -61,7 +61,7 @@ func (r *Reader) is(v *Value, want kind) bool {
 		return false
 	}
 	if v.kind != want {
-		f := Fault{Rule: RuleType, Line: v.line, Place: v.place, Detail: fmt.Sprintf("it is %s, want %s", v.kind, want),
+		f := Fault{Rule: RuleType, Line: v.line, Place: v.place(), Detail: fmt.Sprintf("it is %s, want %s", v.kind, want),
 			Cure: map[kind]string{boolean: "write true or false", text: `write a string, "..."`, list: "write a list, [...]", object: "write an object, {...}"}[want]}
 		switch {
 		case want == text && v.kind == number:
@@ -91,24 +91,9 @@ func (o Object) Exists() bool { return o.v != nil }
 // Label has the faults of everything in the object say where they are in words
 // instead of by a path: `statement 2 "prod"`.
 func (o Object) Label(label string) {
-	if o.v == nil {
-		return
+	if o.v != nil {
+		o.v.label = label
 	}
-	old := o.v.place
-	var walk func(*Value)
-	walk = func(v *Value) {
-		if rest, ok := strings.CutPrefix(v.place, old+"."); ok && v != o.v {
-			v.place = label + ", " + rest
-		}
-		for _, e := range v.list {
-			walk(e)
-		}
-		for _, m := range v.members {
-			walk(m.value)
-		}
-	}
-	walk(o.v)
-	o.v.place, o.v.labeled = label, true
 }
 
 // Names returns the names of the members, in the order of the document.
@@ -128,10 +113,8 @@ func (o Object) Value(name string) *Value {
 	if o.v == nil {
 		return nil
 	}
-	for _, m := range o.v.members {
-		if m.name == name && m.value.kind != null {
-			return m.value
-		}
+	if i := o.v.find(name); i >= 0 && o.v.members[i].value.kind != null {
+		return o.v.members[i].value
 	}
 	return nil
 }
@@ -213,32 +196,29 @@ func (o Object) Warn(name string, f Fault) { o.r.Warn(o.at(name, f)) }
 
 func (o Object) at(name string, f Fault) Fault {
 	if v := o.Value(name); v != nil {
-		f.Line, f.Place = v.line, v.place
+		f.Line, f.Place = v.line, v.place()
 		return f
 	}
 	if o.v == nil {
 		f.Place = name
 		return f
 	}
-	f.Line, f.Place = o.v.line, o.v.place
+	f.Line, f.Place = o.v.line, o.v.place()
 	if name != "" {
-		f.Place = below(o.v.place, name)
-		if o.v.labeled {
-			f.Place = o.v.place + ", " + name
-		}
+		f.Place = o.v.below(name)
 	}
 	return f
 }
 
 // Fault adds a fault at v.
 func (r *Reader) Fault(v *Value, f Fault) {
-	f.Line, f.Place = v.line, v.place
+	f.Line, f.Place = v.line, v.place()
 	r.add(f)
 }
 
 // WarnAt adds a warning at v.
 func (r *Reader) WarnAt(v *Value, f Fault) {
-	f.Line, f.Place = v.line, v.place
+	f.Line, f.Place = v.line, v.place()
 	r.Warn(f)
 }
 

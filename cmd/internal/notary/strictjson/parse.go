@@ -48,10 +48,16 @@ type Value struct {
 	truth   bool
 	list    []*Value
 	members []member
+	byName  map[string]int // of members, once there are more than a few
 
-	line    int
-	place   string // "version", or `statement 2 "prod", trustStores[0]`
-	labeled bool   // place is in words
+	line int // from 1; of a list or an object where it begins
+
+	// The place is made of these when it is asked for: a hostile document has
+	// half a million values, and each of them may have a long one.
+	parent *Value
+	name   string // in an object
+	index  int    // in a list
+	label  string // instead of them all, in words
 }
 
 type member struct {
@@ -60,11 +66,64 @@ type member struct {
 	value *Value
 }
 
-// Line is where the value is, from 1; of a list or an object where it begins.
-func (v *Value) Line() int { return v.line }
+// place names the value within its document: "version", or
+// `statement 2 "prod", trustStores[0]`.
+func (v *Value) place() string {
+	switch {
+	case v.label != "" || v.parent == nil:
+		return v.label
+	case v.parent.kind == list:
+		return fmt.Sprintf("%s[%d]", v.parent.place(), v.index)
+	}
+	return v.parent.below(v.name)
+}
 
-// Place names the value within its document.
-func (v *Value) Place() string { return v.place }
+// below names a member of an object.
+func (v *Value) below(name string) string {
+	// A name is a stranger's; one that is long or odd is shown as a string.
+	if len(name) > 64 {
+		name = name[:64] + "..."
+	}
+	if strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c == '"' || c == '.' || c > '~' }) || name == "" {
+		name = fmt.Sprintf("%q", name)
+	}
+	switch place := v.place(); {
+	case place == "":
+		return name
+	case v.label != "":
+		return place + ", " + name
+	default:
+		return place + "." + name
+	}
+}
+
+// fewMembers is up to how many members are looked for one by one.
+const fewMembers = 8
+
+// find returns the index of a member, -1 if there is none.
+func (v *Value) find(name string) int {
+	if v.byName == nil {
+		return slices.IndexFunc(v.members, func(m member) bool { return m.name == name })
+	}
+	if i, ok := v.byName[name]; ok {
+		return i
+	}
+	return -1
+}
+
+// add appends a member whose name is new.
+func (v *Value) add(m member) {
+	v.members = append(v.members, m)
+	switch {
+	case v.byName != nil:
+		v.byName[m.name] = len(v.members) - 1
+	case len(v.members) > fewMembers:
+		v.byName = map[string]int{}
+		for i, m := range v.members {
+			v.byName[m.name] = i
+		}
+	}
+}
 
 // A Reader takes a document apart and keeps what it found wrong.
 type Reader struct {
@@ -127,7 +186,7 @@ func Parse(data []byte, limits Limits) *Reader {
 	}
 	r.dec = json.NewDecoder(bytes.NewReader(data))
 	r.dec.UseNumber()
-	root, err := r.value("", 0)
+	root, err := r.value(&Value{}, 0)
 	switch {
 	case err == nil:
 		r.root = root
@@ -180,12 +239,13 @@ func tooDeep(line, limit int) Fault {
 	return Fault{Rule: RuleDepth, Line: line, Detail: fmt.Sprintf("lists and objects are nested more than %d deep", limit), Cure: "is this the right file?"}
 }
 
-func (r *Reader) value(place string, depth int) (*Value, error) {
+// value reads the next value into v, which knows its place.
+func (r *Reader) value(v *Value, depth int) (*Value, error) {
 	token, err := r.dec.Token()
 	if err != nil {
 		return nil, err
 	}
-	v := &Value{line: r.line(int(r.dec.InputOffset()) - 1), place: place}
+	v.line = r.line(int(r.dec.InputOffset()) - 1)
 	switch t := token.(type) {
 	case nil:
 		v.kind = null
@@ -201,16 +261,17 @@ func (r *Reader) value(place string, depth int) (*Value, error) {
 			return nil, errDepth
 		}
 		if t == '{' {
-			v.kind, err = object, r.object(v, depth)
+			v.kind = object
+			err = r.object(v, depth)
 		} else {
-			v.kind, err = list, r.list(v, depth)
+			v.kind = list
+			err = r.list(v, depth)
 		}
 	}
 	return v, err
 }
 
 func (r *Reader) object(v *Value, depth int) error {
-	seen := map[string]int{}
 	for r.dec.More() {
 		token, err := r.dec.Token()
 		if err != nil {
@@ -221,18 +282,17 @@ func (r *Reader) object(v *Value, depth int) error {
 			return fmt.Errorf("%v where the name of a member is expected", token)
 		}
 		line := r.line(int(r.dec.InputOffset()) - 1)
-		value, err := r.value(below(v.place, name), depth+1)
+		value, err := r.value(&Value{parent: v, name: name}, depth+1)
 		if err != nil {
 			return err
 		}
 		// Readers differ in which of the two they take (RFC 8259, 4).
-		if first, twice := seen[name]; twice {
-			r.add(Fault{Rule: RuleDuplicate, Line: line, Place: below(v.place, name),
-				Detail: fmt.Sprintf("it comes twice, first on line %d", first), Cure: "remove one of the two"})
+		if first := v.find(name); first >= 0 {
+			r.add(Fault{Rule: RuleDuplicate, Line: line, Place: value.place(),
+				Detail: fmt.Sprintf("it comes twice, first on line %d", v.members[first].line), Cure: "remove one of the two"})
 			continue
 		}
-		seen[name] = line
-		v.members = append(v.members, member{name, line, value})
+		v.add(member{name, line, value})
 	}
 	_, err := r.dec.Token()
 	return err
@@ -240,7 +300,7 @@ func (r *Reader) object(v *Value, depth int) error {
 
 func (r *Reader) list(v *Value, depth int) error {
 	for i := 0; r.dec.More(); i++ {
-		element, err := r.value(fmt.Sprintf("%s[%d]", v.place, i), depth+1)
+		element, err := r.value(&Value{parent: v, index: i}, depth+1)
 		if err != nil {
 			return err
 		}
@@ -248,19 +308,4 @@ func (r *Reader) list(v *Value, depth int) error {
 	}
 	_, err := r.dec.Token()
 	return err
-}
-
-// below names a member of what is at place.
-func below(place, name string) string {
-	// A name is a stranger's; one that is long or odd is shown as a string.
-	if len(name) > 64 {
-		name = name[:64] + "..."
-	}
-	if strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c == '"' || c == '.' || c > '~' }) || name == "" {
-		name = fmt.Sprintf("%q", name)
-	}
-	if place == "" {
-		return name
-	}
-	return place + "." + name
 }

@@ -209,6 +209,7 @@ func (p *parser) stores(o strictjson.Object, s *Statement) {
 		return
 	}
 	signers, broken := false, false
+	seen := map[StoreRef]bool{}
 	for _, e := range o.List(name) {
 		ref, fault := parseStore(p.Text(e))
 		if !e.IsText() && !e.IsNull() {
@@ -221,10 +222,11 @@ func (p *parser) stores(o strictjson.Object, s *Statement) {
 			continue
 		}
 		signers = signers || ref.Type != storeTSA
-		if slices.Contains(s.Stores, ref) {
+		if seen[ref] {
 			p.WarnAt(e, Fault{Rule: RuleNoEffect, Detail: fmt.Sprintf("%s is in the list already", ref), Cure: "remove it"})
 			continue
 		}
+		seen[ref] = true
 		s.Stores = append(s.Stores, ref)
 	}
 	if !signers && !broken && len(s.Stores) > 0 {
