@@ -3,6 +3,7 @@ package revocation_test
 import (
 	"context"
 	"crypto/x509"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -110,5 +111,36 @@ func TestCacheReplay(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCacheOfBoth: those who accept lists after expiry leave in the cache what
+// those need who do not.
+func TestCacheOfBoth(t *testing.T) {
+	ended := time.Now().Add(-2 * time.Hour)
+	s := revocationtest.Serve(t, revocationtest.Config{NotAfter: ended, OCSP: []string{}})
+	before, err := pki.CreateCRL(pki.CRLConfig{Issuer: s.Chain.Intermediate, IssuerKey: s.Chain.IntermediateKey, Number: big.NewInt(1),
+		ThisUpdate: ended.Add(-time.Hour), NextUpdate: time.Now().Add(24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Handle(revocationtest.LeafCRL, send(before))
+	cfg := revocation.Config{Mode: revocation.Named, Proxy: direct, Cache: t.TempDir()}
+	for _, accept := range []bool{false, true, false} {
+		cfg.AcceptListsAfterExpiry = accept
+		if _, err := revocation.New(cfg).Chain(t.Context(), s.Chain.Certificates(), time.Now()); err != nil {
+			t.Errorf("accepting lists after expiry, %v: %v", accept, err)
+		}
+		s.Handle(revocationtest.LeafCRL, send(s.CRL(s.Chain.Intermediate, s.Chain.IntermediateKey)))
+		yesterday := time.Now().Add(-25 * time.Hour)
+		names, err := filepath.Glob(cfg.Cache + "/*")
+		if err != nil || len(names) != 2 {
+			t.Fatalf("%v are in the cache, %v", names, err)
+		}
+		for _, name := range names {
+			if err := os.Chtimes(name, yesterday, yesterday); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

@@ -141,12 +141,25 @@ func (f *Fetcher) keep(q verify.RevocationQuery, got item, s slot, data []byte, 
 	for _, it := range items {
 		weighed = append(weighed, it)
 	}
-	if all, err := weighed.RevocationStatus(q); err == nil && says(all, status) && status.NextUpdate.After(q.Now) {
+	if all, err := weighed.RevocationStatus(q); err == nil && says(all, status) && status.NextUpdate.After(q.Now) && !provesMore(old, got, q) {
 		if err := s.write(data); err != nil {
 			f.warn.Do(func() { f.cfg.Warn(fmt.Errorf("the revocation cache: %w", err)) })
 		}
 	}
 	return items, nil
+}
+
+// provesMore reports whether what is in the cache serves those who do not
+// accept lists after expiry, and what was fetched does not: they have the same
+// cache, and nobody can fetch the old statement again.
+func provesMore(old, got verify.RevocationEvidence, q verify.RevocationQuery) bool {
+	if old == nil || !q.AcceptListsAfterExpiry {
+		return false
+	}
+	q.AcceptListsAfterExpiry = false
+	_, before := old.RevocationStatus(q)
+	_, after := got.RevocationStatus(q)
+	return before == nil && after != nil
 }
 
 // stale is evidence from the cache that is not fresh, if any, for package
