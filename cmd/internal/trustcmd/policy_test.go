@@ -293,4 +293,9 @@ func TestPolicyJSON(t *testing.T) {
 	if get(&shown, 1, "policy", "show"); shown.Valid || len(shown.Faults) != 1 || shown.Text != goodPolicy[:100] || shown.Document != nil {
 		t.Errorf("show of what is not valid: %+v", shown)
 	}
+	write(t, imagePath, []byte("{\"version\": \"\xff\"}"))
+	shown = showPolicyJSON{}
+	if get(&shown, 1, "policy", "show"); shown.Document != nil || shown.Text != "{\"version\": \"\ufffd\"}" {
+		t.Errorf("show of what is not UTF-8: %+v", shown)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -86,7 +87,7 @@ func (o *showPolicyOptions) run() error {
 		return err
 	}
 	answer := showPolicyJSON{Path: path, Kind: o.kind(), verdict: v}
-	if json.Valid(data) {
+	if json.Valid(data) && utf8.Valid(data) {
 		answer.Document = data
 	} else {
 		answer.Text = string(data)

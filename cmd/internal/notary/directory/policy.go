@@ -83,8 +83,8 @@ func (d Dir) importPolicy(data []byte, existing cli.Existing, name string, old .
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return Imported{}, &Error{Reason: ReasonIO, Path: path, Err: err}
-		case st.IsDir():
-			return Imported{}, &Error{Reason: ReasonIrregular, Path: path, Err: fmt.Errorf("%s is a directory", path), advice: "move it away"}
+		case !replaceable(path, st):
+			return Imported{}, &Error{Reason: ReasonIrregular, Path: path, Err: fmt.Errorf("%s is %s", path, kind(st.Mode())), advice: "move it away"}
 		case there == "":
 			there = path
 		}
@@ -113,6 +113,17 @@ func (d Dir) importPolicy(data []byte, existing cli.Existing, name string, old .
 		}
 	}
 	return in, nil
+}
+
+// replaceable says whether a new policy would take the place of what has its
+// name. It would be written into a device or a pipe, and into one that a
+// symbolic link names, and be in force nowhere.
+func replaceable(path string, st fs.FileInfo) bool {
+	if st.Mode()&fs.ModeSymlink == 0 {
+		return st.Mode().IsRegular()
+	}
+	target, err := os.Stat(path)
+	return err != nil || target.Mode().IsRegular()
 }
 
 func taken(path string) error {
