@@ -162,6 +162,7 @@ func TestAltered(t *testing.T) {
 		{name: "self-signed leaf", opts: notarytest.Options{Depth: 1}},
 		{name: "five certificates", opts: notarytest.Options{Depth: 5}},
 		{name: "expired leaf", opts: notarytest.Options{NotAfter: signingTime().Add(-time.Hour)}}, // for others to judge
+		{name: "name of 9 KiB", opts: bent(0, func(c *x509.Certificate) { c.Subject.CommonName = strings.Repeat("x", 9<<10) }), want: envelope.ReasonChain, detail: "at most 8192", lax: true},
 		{name: "leaf is a CA", opts: bent(0, func(c *x509.Certificate) { c.IsCA = true }), want: envelope.ReasonChain, detail: "ca field must be set to false"},
 		{name: "leaf without key usage", opts: bent(0, func(c *x509.Certificate) { c.KeyUsage = 0 }), want: envelope.ReasonChain, detail: "key usage"},
 		{name: "leaf that enciphers", opts: bent(0, func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyEncipherment }), want: envelope.ReasonChain, detail: "KeyEncipherment"},

@@ -21,6 +21,10 @@ const (
 	// maxCertificate is the size of one certificate, in bytes. Those in use
 	// have one or two KiB.
 	maxCertificate = 64 << 10
+	// maxName is the size of one name in a certificate, in bytes. Those in use
+	// have some hundred. Package pkix writes a name, as messages need it, in
+	// time that grows with its square.
+	maxName = 8 << 10
 )
 
 // Limits of a Cache.
@@ -86,6 +90,9 @@ func (c *Cache) chain(ders [][]byte) (*chain, error) {
 		// and the cache is not to keep an envelope of megabytes with it.
 		if fresh.certs[i], err = x509.ParseCertificate(bytes.Clone(der)); err != nil {
 			return nil, failed(ReasonChain, err, "certificate %d of %d", i+1, len(ders))
+		}
+		if n := max(len(fresh.certs[i].RawSubject), len(fresh.certs[i].RawIssuer)); n > maxName {
+			return nil, fail(ReasonChain, "certificate %d of %d has a name of %d bytes; at most %d are read", i+1, len(ders), n, maxName)
 		}
 	}
 	return c.add(key, fresh), nil
