@@ -51,7 +51,8 @@ type signedJSON struct {
 	SigningTime time.Time      `json:"signingTime"`
 	Expiry      *time.Time     `json:"expiry,omitempty"`
 	Timestamp   *timestampJSON `json:"timestamp,omitempty"`
-	// Warnings say why the signature may not verify.
+	// Warnings say which authorities gave no timestamp, and why the signature may
+	// not verify.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -63,6 +64,12 @@ func describeSigned(env *cli.Env, s *notary.Signature, of string) *signedJSON {
 	}
 	if !s.Content.Expiry.IsZero() {
 		out.Expiry = &s.Content.Expiry
+	}
+	if s.Timestamp != nil {
+		for _, err := range s.Timestamp.Failed {
+			env.Warn("timestamp: %v", err)
+			out.Warnings = append(out.Warnings, err.Error())
+		}
 	}
 	if s.Uncovered != nil {
 		text := fmt.Sprintf("this signature will not verify where timestamps are asked for: %v", s.Uncovered)

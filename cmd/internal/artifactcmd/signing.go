@@ -85,7 +85,7 @@ func agent(env *cli.Env) string { return env.Program + "/" + cli.ReadBuild().Ver
 // stamping are the flags that say who stamps.
 type stamping struct {
 	connection  tsaclient.Connection
-	root        string
+	roots       []string
 	systemRoots bool
 	asking      asking
 }
@@ -93,7 +93,7 @@ type stamping struct {
 func (o *stamping) flags(cmd *cobra.Command) {
 	o.connection.Flags(cmd, "timestamp-")
 	f := cmd.Flags()
-	f.StringVar(&o.root, "timestamp-root-cert", "", "the root certificate of the timestamp authority, in this PEM or DER `file`")
+	f.StringArrayVar(&o.roots, "timestamp-root-cert", nil, "the root certificate of the timestamp authority, in this PEM or DER `file`; repeat it for those of several authorities")
 	f.BoolVar(&o.systemRoots, "timestamp-system-roots", false, "trust the system's roots for the timestamp authority, instead of --timestamp-root-cert")
 	o.asking.flags(cmd)
 }
@@ -104,7 +104,7 @@ func (o *stamping) stamper(env *cli.Env) (*countersign.Stamper, error) {
 	if err != nil {
 		return nil, err
 	}
-	trusts := o.root != "" || o.systemRoots
+	trusts := len(o.roots) > 0 || o.systemRoots
 	switch {
 	case !given && !trusts:
 		return nil, nil
@@ -112,7 +112,7 @@ func (o *stamping) stamper(env *cli.Env) (*countersign.Stamper, error) {
 		return nil, cli.Usagef("--timestamp-root-cert goes with --timestamp-url; without both there is no timestamp")
 	case !trusts:
 		return nil, cli.Hint(cli.Usagef("--timestamp-url without the root certificate of the authority"), "name it with --timestamp-root-cert FILE, or trust the system's with --timestamp-system-roots")
-	case o.root != "" && o.systemRoots:
+	case len(o.roots) > 0 && o.systemRoots:
 		return nil, cli.Usagef("--timestamp-root-cert and --timestamp-system-roots exclude each other")
 	}
 	checker := &countersign.Checker{Config: countersign.Config{Cache: &countersign.Cache{}}}
@@ -120,22 +120,22 @@ func (o *stamping) stamper(env *cli.Env) (*countersign.Stamper, error) {
 		if checker.Roots, err = countersign.SystemRoots(env.Getenv); err != nil {
 			return nil, err
 		}
-	} else {
-		root, err := readRoot(env, o.root)
+	}
+	for _, file := range o.roots {
+		root, err := readRoot(env, file)
 		if err != nil {
 			return nil, err
 		}
-		checker.Roots = []*x509.Certificate{root}
+		checker.Roots = append(checker.Roots, root)
 	}
 	if checker.Revocation, err = o.asking.fetcher(env); err != nil {
 		return nil, err
 	}
-	policy := checker.Policy()
-	client, err := o.connection.Client(env, &policy)
+	clients, err := o.connection.Clients(env)
 	if err != nil {
 		return nil, err
 	}
-	return &countersign.Stamper{Client: client, Checker: checker}, nil
+	return &countersign.Stamper{Clients: clients, Checker: checker}, nil
 }
 
 // maxRoot is the longest file with one certificate, in bytes.

@@ -112,9 +112,45 @@ func (c *Connection) Given() (bool, error) {
 // Client returns the client that c describes, which verifies what it gets by
 // trust, or by nothing but the request if that is nil.
 func (c *Connection) Client(env *cli.Env, trust *verify.Policy) (*tsphttp.Client, error) {
-	cfg := tsphttp.ClientConfig{
+	cfg, err := c.config(env)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Trust = trust
+	return newClient(cfg)
+}
+
+// Clients is one client for each of the authorities, in the order in which they
+// are to be asked, for who decides whether an answer will do.
+func (c *Connection) Clients(env *cli.Env) ([]*tsphttp.Client, error) {
+	cfg, err := c.config(env)
+	if err != nil {
+		return nil, err
+	}
+	var out []*tsphttp.Client
+	for _, url := range c.URLs {
+		cfg.URLs = []string{url}
+		client, err := newClient(cfg)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, client)
+	}
+	return out, nil
+}
+
+func newClient(cfg tsphttp.ClientConfig) (*tsphttp.Client, error) {
+	client, err := tsphttp.NewClient(cfg)
+	if err != nil {
+		return nil, &cli.Error{Usage: true, Err: err}
+	}
+	return client, nil
+}
+
+// config reads the files that c names.
+func (c *Connection) config(env *cli.Env) (cfg tsphttp.ClientConfig, err error) {
+	cfg = tsphttp.ClientConfig{
 		URLs:      c.URLs,
-		Trust:     trust,
 		Timeout:   c.Timeout,
 		Retries:   c.Retries,
 		UserAgent: env.UserAgent(),
@@ -125,38 +161,33 @@ func (c *Connection) Client(env *cli.Env, trust *verify.Policy) (*tsphttp.Client
 		if c.prefix == "" {
 			hint += " or in $" + cli.EnvName(env.Program, c.name(flagURL))
 		}
-		return nil, cli.Hint(cli.Usagef("no timestamp authority to ask"), "%s", hint)
+		return cfg, cli.Hint(cli.Usagef("no timestamp authority to ask"), "%s", hint)
 	case slices.Contains(c.URLs, ""):
-		return nil, cli.Usagef("--%s is given, and empty", c.name(flagURL))
+		return cfg, cli.Usagef("--%s is given, and empty", c.name(flagURL))
 	case c.Timeout <= 0:
-		return nil, cli.Usagef("--%s must be positive", c.name(flagTimeout))
+		return cfg, cli.Usagef("--%s must be positive", c.name(flagTimeout))
 	case c.Retries < 0:
-		return nil, cli.Usagef("--%s must not be negative", c.name(flagRetries))
+		return cfg, cli.Usagef("--%s must not be negative", c.name(flagRetries))
 	case c.Retries == 0:
 		cfg.Retries = -1
 	}
-	var err error
 	if cfg.TLS, err = c.tls(env); err != nil {
-		return nil, err
+		return cfg, err
 	}
 	if cfg.Header, err = c.header(env); err != nil {
-		return nil, err
+		return cfg, err
 	}
 	if (c.User == "") != (c.PasswordFile == "") {
-		return nil, c.together(flagUser, flagPassword)
+		return cfg, c.together(flagUser, flagPassword)
 	}
 	if c.User != "" {
 		password, err := env.ReadSecret(c.PasswordFile)
 		if err != nil {
-			return nil, err
+			return cfg, err
 		}
 		cfg.User = url.UserPassword(c.User, string(password))
 	}
-	client, err := tsphttp.NewClient(cfg)
-	if err != nil {
-		return nil, &cli.Error{Usage: true, Err: err}
-	}
-	return client, nil
+	return cfg, nil
 }
 
 func (c *Connection) together(a, b string) error {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/revocation"
 	"github.com/fencepost-tsa/fencepost/tsp"
-	"github.com/fencepost-tsa/fencepost/tsphttp"
 	"github.com/fencepost-tsa/fencepost/verify"
 )
 
@@ -69,15 +68,14 @@ type Timestamp struct {
 	Revocation []revocation.Finding
 	// Token is the token itself; its Raw goes into an envelope.
 	Token *tsp.Token
-	// URL is the authority that gave it, and Failed are those that were asked
-	// before and did not. Both are empty after [Checker.Verify].
+	// URL is the authority that gave it, and Failed say why those that were
+	// asked before did not. Both are empty after [Checker.Verify].
 	URL    string
-	Failed []*tsphttp.AttemptError
+	Failed []error
 }
 
-// Policy is what package verify checks of a token. A client that falls back on
-// another authority when the answer of one is not trusted has it as its Trust.
-func (c *Checker) Policy() verify.Policy {
+// policy is what package verify checks of a token.
+func (c *Checker) policy() verify.Policy {
 	p := verify.Policy{Roots: c.Roots, Intermediates: c.Intermediates, Now: c.Now}
 	if c.Cache != nil {
 		p.Cache = &c.Cache.chains
@@ -121,7 +119,7 @@ func allowed(h crypto.Hash) bool {
 
 // check decides about a token that was parsed.
 func (c *Checker) check(ctx context.Context, t *tsp.Token, imprint tsp.Imprint) (*Timestamp, error) {
-	stamp, err := c.Policy().Token(t, imprint)
+	stamp, err := c.policy().Token(t, imprint)
 	if err != nil {
 		e := refused(err)
 		c.explain(e, t)

@@ -2,7 +2,7 @@
 // Project signatures. What is stamped is the signature value of an envelope;
 // the token is kept beside it, unsigned.
 //
-//	stamper := countersign.Stamper{Client: client, Checker: &countersign.Checker{Config: cfg}}
+//	stamper := countersign.Stamper{Clients: clients, Checker: &countersign.Checker{Config: cfg}}
 //	t, err := stamper.Stamp(ctx, signature, crypto.SHA256) // t.Token.Raw goes into the envelope
 //
 //	t, err := checker.Verify(ctx, token, signature, crypto.SHA256)

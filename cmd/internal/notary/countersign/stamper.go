@@ -14,10 +14,9 @@ import (
 
 // A Stamper has signatures stamped. It is safe for concurrent use.
 type Stamper struct {
-	// Client asks. With several URLs it falls back on the next when an authority
-	// gives no answer that fits the request; with [Checker.Policy] as its Trust
-	// also when the answer is not trusted.
-	Client *tsphttp.Client
+	// Clients ask, one after the other until one has a timestamp that the
+	// Checker accepts. At least one; each of a single authority.
+	Clients []*tsphttp.Client
 	// Checker decides whether the answer can be used.
 	Checker *Checker
 }
@@ -30,15 +29,54 @@ type Stamper struct {
 // The request has the hash with NULL parameters and a nonce, asks for the
 // certificates, and names no policy.
 //
-// The error is an [*Error], or that of ctx. Where no authority gave an answer
-// that fits, there is a [*tsphttp.Failures] in it.
+// The error is an [*Error], or that of ctx. With several clients it has the
+// reason no-answer, and theirs in it.
 func (s *Stamper) Stamp(ctx context.Context, signature []byte, h crypto.Hash) (*Timestamp, error) {
 	imprint, err := imprintOf(signature, h)
 	if err != nil {
 		return nil, err
 	}
+	var failed []error
+	for _, client := range s.Clients {
+		out, err := s.ask(ctx, client, imprint)
+		if err == nil {
+			out.Failed = failed
+			return out, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		failed = append(failed, err)
+	}
+	switch len(failed) {
+	case 0:
+		return nil, fail(ReasonNoAnswer, "", "there is no authority to ask")
+	case 1:
+		return nil, failed[0]
+	}
+	all := &Error{Reason: ReasonNoAnswer, Err: errors.Join(failed...)}
+	for i, err := range failed {
+		if i > 0 {
+			all.Detail += "; "
+		}
+		all.Detail += detail(err)
+	}
+	return nil, all
+}
+
+// detail is an error without its reason.
+func detail(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Detail
+	}
+	return err.Error()
+}
+
+// ask has the signature stamped by one authority.
+func (s *Stamper) ask(ctx context.Context, client *tsphttp.Client, imprint tsp.Imprint) (*Timestamp, error) {
 	req := tsp.NewRequest(imprint)
-	reply, err := s.Client.Ask(ctx, req)
+	reply, err := client.Ask(ctx, req)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err
@@ -66,7 +104,7 @@ func (s *Stamper) Stamp(ctx context.Context, signature []byte, h crypto.Hash) (*
 				reply.URL, name(cert.Subject), clock(cert.NotBefore), clock(cert.NotAfter), clock(t))
 		}
 	}
-	out.URL, out.Failed = reply.URL, reply.Failed
+	out.URL = reply.URL
 	return out, nil
 }
 
@@ -81,14 +119,10 @@ func at(url string, err error) error {
 	return &out
 }
 
-// unanswered gives the error of a client a reason: that of the refusal if one
-// authority was asked, and otherwise that nobody answered.
+// unanswered gives the error of a client a reason: that of a refusal, or that
+// nobody answered.
 func unanswered(err error) error {
 	e := &Error{Reason: ReasonNoAnswer, Detail: trim(err), Err: err}
-	var failed *tsphttp.Failures
-	if !errors.As(err, &failed) || len(failed.Attempts) != 1 {
-		return e
-	}
 	var v *verify.Error
 	var r *tsp.Rejection
 	var clocks *tsphttp.TimeError
