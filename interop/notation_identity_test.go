@@ -109,6 +109,7 @@ func certify(t *testing.T, template, issuer *x509.Certificate, key, issuerKey cr
 // A trust is what a verifier trusts, and how: one statement for all images, and the same for all files.
 type trust struct {
 	ca, tsa         []byte // the roots in the stores ca:signers and tsa:stampers, in PEM; without roots no store
+	authority       []byte // the same in signingAuthority:signers
 	level           string // strict if empty
 	override        map[string]string
 	verifyTimestamp string
@@ -155,6 +156,10 @@ func (tr trust) config(t *testing.T) string {
 	if tr.ca != nil {
 		st.Stores = append(st.Stores, "ca:signers")
 		write("truststore/x509/ca/signers/root.pem", tr.ca)
+	}
+	if tr.authority != nil {
+		st.Stores = append(st.Stores, "signingAuthority:signers")
+		write("truststore/x509/signingAuthority/signers/root.pem", tr.authority)
 	}
 	if tr.tsa != nil {
 		st.Stores = append(st.Stores, "tsa:stampers")

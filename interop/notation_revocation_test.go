@@ -31,8 +31,7 @@ type status struct {
 
 // A revoker tells of the status of the leaf of an identity, by OCSP and by a list.
 type revoker struct {
-	url string
-	s   *identity
+	s *identity
 
 	mu     sync.Mutex
 	status status

@@ -170,6 +170,10 @@ func (o oracle) judge(t *testing.T, r result) ruling {
 			v.failed = "artifact"
 		case strings.Contains(s.Error, "unable to find specified metadata"):
 			v.failed = "userMetadata"
+		case strings.Contains(s.Error, "plugin"), strings.Contains(s.Error, "verificationPlugin"):
+			v.failed = "verificationPlugin"
+		case strings.Contains(s.Error, "json: cannot unmarshal"):
+			v.failed = "artifact" // which the payload does not name
 		}
 	}
 	if !v.verified && v.failed == "" && strings.Contains(answer.Error, "no signature is associated") {

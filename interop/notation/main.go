@@ -26,6 +26,7 @@ import (
 
 const usage = `usage: notation COMMAND [FLAG...] ARGUMENT
   sign         sign an image and store the signature
+  forge        sign a payload as it is
   attach       store a signature that is in a file
   verify       verify the signatures of an image
   inspect      tell what the signatures of an image say
@@ -59,7 +60,7 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	commands := map[string]func(context.Context, *options) (any, error){
-		"sign": sign, "attach": attach, "verify": verify, "inspect": inspect, "policy": checkPolicy,
+		"sign": sign, "forge": forge, "attach": attach, "verify": verify, "inspect": inspect, "policy": checkPolicy,
 		"blob-sign": signBlob, "blob-verify": verifyBlob,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
@@ -84,25 +85,29 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 type options struct {
 	argument string // the reference or the file
 
-	key, chain    string
-	format        string
-	expiry        time.Duration
-	metadata      map[string]string
-	timestampURL  string
-	timestampRoot string
-	referrersTag  bool
-	layout        bool
-	config        string
-	scope         string
-	maxSignatures int
-	count         int
-	envelope      string
-	blob          bool
-	policyFor     string
-	mediaType     string
-	signature     string
-	policyName    string
-	crlCache      string
+	key, chain            string
+	format                string
+	expiry                time.Duration
+	metadata              map[string]string
+	timestampURL          string
+	timestampRoot         string
+	referrersTag          bool
+	layout                bool
+	config                string
+	scope                 string
+	maxSignatures         int
+	count                 int
+	envelope              string
+	blob                  bool
+	policyFor             string
+	mediaType             string
+	signature             string
+	policyName            string
+	crlCache              string
+	payloadType           string
+	scheme                string
+	signingTime           time.Duration
+	attributes, criticals []string
 }
 
 func parseOptions(command string, args []string) (*options, error) {
@@ -135,6 +140,17 @@ func parseOptions(command string, args []string) (*options, error) {
 	flags.StringVar(&o.signature, "signature", "", "`file` with the signature, or to write it to")
 	flags.StringVar(&o.policyName, "policy-name", "", "of the statement, instead of the global one")
 	flags.StringVar(&o.crlCache, "crl-cache", "", "`directory` of certificate revocation lists; none keeps none")
+	flags.StringVar(&o.payloadType, "payload-type", "application/vnd.cncf.notary.payload.v1+json", "media `type` of the payload")
+	flags.StringVar(&o.scheme, "scheme", "notary.x509", "of signing")
+	flags.DurationVar(&o.signingTime, "signing-time", 0, "from now")
+	flags.Func("attribute", "signed `key=value`", func(text string) error {
+		o.attributes = append(o.attributes, text)
+		return nil
+	})
+	flags.Func("critical", "signed `key=value` that a verifier has to understand", func(text string) error {
+		o.criticals = append(o.criticals, text)
+		return nil
+	})
 	if err := flags.Parse(args); err != nil {
 		return nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
