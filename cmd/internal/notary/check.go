@@ -6,6 +6,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/countersign"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
+	"github.com/fencepost-tsa/fencepost/verify"
 )
 
 // A Check is one of the checks of a signature, and what came of it. It is part
@@ -128,6 +129,7 @@ func ReasonOf(err error) (reason Reason, verdict bool) {
 	var own *reasoned
 	var envelopes *envelope.Error
 	var stamps *countersign.Error
+	var chain *verify.Error
 	switch {
 	case errors.As(err, &own):
 		return own.reason, !own.unknown
@@ -135,6 +137,22 @@ func ReasonOf(err error) (reason Reason, verdict bool) {
 		return Reason(envelopes.Reason), true
 	case errors.As(err, &stamps):
 		return Reason(stamps.Reason), Reason(stamps.Reason) != ReasonRevocationUnknown
+	case errors.As(err, &chain):
+		return Reason(chain.Reason), chain.Reason != verify.ReasonRevocationUnknown
 	}
 	return "", false
+}
+
+// detailOf returns the text of an error without the reason, which stands beside
+// it.
+func detailOf(err error) string {
+	switch e := err.(type) {
+	case *envelope.Error:
+		return e.Detail
+	case *countersign.Error:
+		return e.Detail
+	case *verify.Error:
+		return e.Detail
+	}
+	return err.Error()
 }

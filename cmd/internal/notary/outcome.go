@@ -50,7 +50,7 @@ func (o *Outcome) add(name Name, action trustpolicy.Action, detail string, err e
 		if !verdict {
 			c.Result = Unknown
 		}
-		c.Detail = err.Error()
+		c.Detail = detailOf(err)
 	}
 	o.Checks = append(o.Checks, c)
 	if err == nil || action == trustpolicy.Log {

@@ -89,12 +89,13 @@ func plan(st *trustpolicy.Statement) []step {
 func (v *Verifier) Verify(ctx context.Context, e *envelope.Envelope, st *trustpolicy.Statement, want Want) (*Outcome, error) {
 	o := &Outcome{Content: &e.Unverified}
 	steps := plan(st)
-	trusted := false
+	anchor := -1 // the last certificate of the chain that is in a trust store
 	checks := []func(step) bool{
 		func(s step) bool { return v.integrity(o, s, e) },
 		func(s step) bool {
-			detail, err := v.authentic(o.Content, st)
-			trusted = err == nil
+			var detail string
+			var err error
+			anchor, detail, err = v.authentic(o.Content, st)
 			return o.add(s.name, s.action, detail, err)
 		},
 		func(s step) bool {
@@ -117,10 +118,10 @@ func (v *Verifier) Verify(ctx context.Context, e *envelope.Envelope, st *trustpo
 				o.skip(s.name, "the trust policy skips it")
 				return true
 			}
-			if !trusted { // whose addresses would be visited
+			if anchor < 0 { // whose addresses would be visited
 				return o.add(s.name, s.action, "", unknown(ReasonRevocationUnknown, errors.New("nobody is asked on behalf of a chain that is not trusted")))
 			}
-			detail, err := v.revoked(ctx, o)
+			detail, err := v.revoked(ctx, o, anchor)
 			return o.add(s.name, s.action, detail, err)
 		},
 		func(s step) bool { return o.add(s.name, s.action, "none is needed", o.Content.Unprocessed()) },
@@ -156,28 +157,34 @@ func (v *Verifier) integrity(o *Outcome, s step, e *envelope.Envelope) bool {
 	return o.add(s.name, s.action, content.Algorithm.Name, err)
 }
 
-// authentic looks for a certificate of the chain in the trust stores.
-func (v *Verifier) authentic(c *envelope.Content, st *trustpolicy.Statement) (string, error) {
+// authentic looks for a certificate of the chain in the trust stores, and
+// returns the number of the last that is there, negative with an error.
+func (v *Verifier) authentic(c *envelope.Content, st *trustpolicy.Statement) (int, string, error) {
 	kind := truststore.CA
 	if c.Scheme == envelope.SchemeSigningAuthority {
 		kind = truststore.SigningAuthority
 	}
 	names := st.StoreNames(string(kind))
 	if len(names) == 0 {
-		return "", because(ReasonUntrusted, fmt.Errorf("the trust policy statement %q names no trust store of the type %s, which signatures of the scheme %s need", st.Name, kind, c.Scheme))
+		return -1, "", because(ReasonUntrusted, fmt.Errorf("the trust policy statement %q names no trust store of the type %s, which signatures of the scheme %s need", st.Name, kind, c.Scheme))
 	}
-	for _, name := range names {
-		trusted, err := v.cfg.Stores.Certificates(kind, name)
-		if err != nil {
-			return "", unknown(ReasonTrustStore, err)
+	// All of them are read first: a store that cannot be read is no less a fault
+	// where another one has the certificate, and Notation refuses it, too.
+	stores := make([][]*x509.Certificate, len(names))
+	for i, name := range names {
+		var err error
+		if stores[i], err = v.cfg.Stores.Certificates(kind, name); err != nil {
+			return -1, "", unknown(ReasonTrustStore, err)
 		}
-		for _, cert := range c.Chain {
-			if slices.ContainsFunc(trusted, cert.Equal) {
-				return fmt.Sprintf("%s is in %s:%s", cert.Subject, kind, name), nil
+	}
+	for n := len(c.Chain) - 1; n >= 0; n-- {
+		for i, name := range names {
+			if slices.ContainsFunc(stores[i], c.Chain[n].Equal) {
+				return n, fmt.Sprintf("%s is in %s:%s", c.Chain[n].Subject, kind, name), nil
 			}
 		}
 	}
-	return "", because(ReasonUntrusted, fmt.Errorf("no certificate of the chain of %s is in the trust stores %s", c.Chain[0].Subject, strings.Join(names, ", ")))
+	return -1, "", because(ReasonUntrusted, fmt.Errorf("no certificate of the chain of %s is in the trust stores %s", c.Chain[0].Subject, strings.Join(names, ", ")))
 }
 
 func (v *Verifier) expiry(c *envelope.Content) (string, error) {
@@ -247,28 +254,21 @@ func validAt(chain []*x509.Certificate, at time.Time, what string) (string, erro
 	return "the chain is valid at " + what, nil
 }
 
-// revoked asks about the signing chain.
-func (v *Verifier) revoked(ctx context.Context, o *Outcome) (string, error) {
-	findings, err := v.cfg.Revocation.Chain(ctx, o.Content.Chain, v.cfg.Now())
+// revoked asks about the signing chain, up to the certificate that is in a trust
+// store. What stands above that one adds no trust, and anybody may have put it
+// there: the chain is not signed, and a certificate fits that has the name and
+// the public key of the issuer. Its addresses are not visited.
+func (v *Verifier) revoked(ctx context.Context, o *Outcome, anchor int) (string, error) {
+	chain := o.Content.Chain
+	findings, err := v.cfg.Revocation.Chain(ctx, chain[:min(anchor+2, len(chain))], v.cfg.Now())
 	o.Findings = findings
 	if err != nil {
 		return "", err
 	}
 	silent := 0
 	for _, f := range findings {
-		switch {
-		case f.Status != nil && f.Status.Revocation != nil:
-			return "", because(ReasonRevoked, fmt.Errorf("the certificate %s was revoked on %s (%s)",
-				f.Certificate.Subject, f.Status.Revocation.Time.Format(time.RFC3339), f.Status.Revocation.Reason))
-		case f.Status == nil && f.NoSource:
+		if f.NoSource && f.Status == nil {
 			silent++
-		}
-	}
-	// A certificate that is revoked is a verdict; only then comes what nobody
-	// could tell.
-	for _, f := range findings {
-		if f.Status == nil && !f.NoSource {
-			return "", unknown(ReasonRevocationUnknown, fmt.Errorf("the revocation of %s is not known: %w", f.Certificate.Subject, f.Err))
 		}
 	}
 	if silent > 0 {
