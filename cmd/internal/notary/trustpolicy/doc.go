@@ -25,7 +25,11 @@
 //   - A store named "." or ".." is a fault; Notation's pattern allows it.
 //   - An identity with an empty attribute ("L=") is a fault; Notation takes it
 //     for one that the certificate must not have.
-//   - Characters that RFC 4514 wants escaped have to be.
+//   - Characters that RFC 4514 wants escaped have to be. U+FFFD in an identity is
+//     a fault, and so is a bare space after an escaped backslash, which Notation
+//     takes for a part of the value.
+//   - A certificate whose subject has CN or SERIALNUMBER twice matches no
+//     identity but "*"; Notation compares the last of them.
 //   - A statement whose name is only spaces is a fault.
 //   - The level skip with the scope "*", which the specification forbids and
 //     Notation accepts, is accepted with a warning: nothing about it is hidden.

@@ -163,12 +163,20 @@ func readAttribute(s string) (ava, string, error) {
 	}
 	var value []byte
 	end := 0 // the length of value up to the last character that is no bare space
+	done := func(at int) error {
+		// Notation's reader takes away the space, sees a backslash at the end, and
+		// puts the space back that it seems to escape.
+		if end < len(value) && strings.HasSuffix(strings.TrimRight(s[:at], " "), `\\`) && value[end-1] == '\\' {
+			return &problem{detail: fmt.Sprintf("the value of %s ends with a backslash and a bare space, which Notation takes for a part of it", a.typ), cure: "remove the space"}
+		}
+		a.value = string(value[:end])
+		return a.check()
+	}
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; c {
 		case ',', ';', '+':
 			a.separator = c
-			a.value = string(value[:end])
-			return a, s[i+1:], a.check()
+			return a, s[i+1:], done(i)
 		case '"', '<', '>', 0:
 			return a, "", &problem{detail: fmt.Sprintf("the value of %s has %q in it, which needs a backslash (RFC 4514, 2.4)", a.typ, c), cure: escapeCure}
 		case '\\':
@@ -186,11 +194,14 @@ func readAttribute(s string) (ava, string, error) {
 			}
 		}
 	}
-	a.value = string(value[:end])
-	return a, "", a.check()
+	return a, "", done(len(s))
 }
 
 func (a *ava) check() error {
+	if strings.ContainsRune(a.value, utf8.RuneError) && utf8.ValidString(a.value) {
+		// Half a surrogate pair of UTF-16 is read as one, whichever it is.
+		return &problem{detail: fmt.Sprintf("the value of %s has U+FFFD in it, which stands for what cannot be read", a.typ), cure: "write the text itself"}
+	}
 	if !utf8.ValidString(a.value) {
 		return &problem{detail: fmt.Sprintf("the value of %s is not UTF-8", a.typ), cure: "escape each octet of the UTF-8 form, or none"}
 	}
@@ -255,7 +266,8 @@ func knownTypes() string {
 
 // NameOf returns the subject of a certificate as trust policies compare it. A
 // subject that Notation refuses to compare is an error: one without C, ST or O,
-// with an attribute of a type that it does not know, or with a type twice.
+// with an attribute of a type that it does not know, or with a type twice. (Of
+// several CN and SERIALNUMBER it compares the last; we compare none.)
 func NameOf(cert *x509.Certificate) (Name, error) {
 	var n Name
 	for _, a := range cert.Subject.Names {
@@ -268,7 +280,7 @@ func NameOf(cert *x509.Certificate) (Name, error) {
 		case !isText:
 			return Name{}, fmt.Errorf("the %s of the subject is no text", attributeTypes[i].name)
 		case n.has(attributeTypes[i].name):
-			return Name{}, fmt.Errorf("the subject has %s twice, and Notation compares no such subject", attributeTypes[i].name)
+			return Name{}, fmt.Errorf("the subject has %s twice, and it is not certain which one counts", attributeTypes[i].name)
 		case strings.Contains(value, "=#"):
 			return Name{}, fmt.Errorf("the %s of the subject has \"=#\" in it, and Notation compares no such subject", attributeTypes[i].name)
 		}

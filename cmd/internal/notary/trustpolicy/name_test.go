@@ -34,6 +34,7 @@ func TestParseName(t *testing.T) {
 		{"hexadecimal", `C=US, ST=WA, O=\41\c3\A4\0a`, "C=US, ST=WA, O=Aä\\0a"},
 		{"UTF-8", "C=DE, ST=Köln, O=会社", "C=DE, ST=Köln, O=会社"},
 		{"number sign within", "C=US, ST=WA, O=a#b", "C=US, ST=WA, O=a#b"},
+		{"escaped backslash at the end", `C=US, ST=WA, O=a\\, L=\5c , OU=\\\ `, `C=US, ST=WA, O=a\\, L=\\, OU=\\\ `},
 		{"not comparable", "C=US, ST=WA, O=a, emailAddress=b, 1.2.3=c", "C=US, ST=WA, O=a, emailAddress=b, 1.2.3=c"},
 	} {
 		n, err := trustpolicy.ParseName(test.text)
@@ -43,6 +44,7 @@ func TestParseName(t *testing.T) {
 	}
 	for _, text := range []string{"", " ", ",", "C", "=", "C=US", "C=US,ST=WA,O=", `C=US,ST=WA,O=\`, `C=US,ST=WA,O=\4`, `C=US,ST=WA,O=\4g`, `C=US,ST=WA,O=\é`,
 		"C=US,ST=WA,O=#61", "C=US,ST=WA,O= #61", "C=US,ST=WA,O=a\x00", "C=US,ST=WA,O=a,-x=b", "C=US,ST=WA,O=a,é=b", "C=US,ST=WA,O=a,1.=b", "C=US,ST=WA,O=a,=b",
+		`C=US,ST=WA,O=a\\ `, `O=a\\ ,C=US,ST=WA`, "C=US,ST=WA,O=a\ufffd", `C=US,ST=WA,O=a\ef\bf\bd`,
 		"C=US,ST=WA,O=a+OU=b", `\43=US,ST=WA,O=a`} {
 		if n, err := trustpolicy.ParseName(text); err == nil || n.String() != "" {
 			t.Errorf("%q: %q, %v, want an error", text, n, err)
