@@ -113,6 +113,9 @@ func TestAddRefuses(t *testing.T) {
 		{"empty", truststore.CA, nil, truststore.ReasonUnreadable, "the file is empty"},
 		{"text", truststore.CA, []byte("hello\n"), truststore.ReasonUnreadable, "no certificate found"},
 		{"private key", truststore.TSA, []byte("-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----\n"), truststore.ReasonUnreadable, "private key"},
+		{"one certificate in the other", truststore.CA, bent(t, func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: []int{1, 2, 3, 4}, Value: append([]byte("\n"), encode(signer[2])...)}}
+		}).Raw, truststore.ReasonUnreadable, "DER with PEM inside"},
 		{"leaf", truststore.CA, encode(signer[0]), truststore.ReasonUnsuitable, "neither a certificate authority nor signed by its own key"},
 		{"leaf of a signing authority", truststore.SigningAuthority, encode(signer[0]), truststore.ReasonUnsuitable, "neither a certificate authority"},
 		{"root and leaf", truststore.CA, encode(signer[2], signer[0]), truststore.ReasonUnsuitable, "certificate 2 of 2"},

@@ -2,6 +2,7 @@ package truststore
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -265,6 +266,9 @@ func (s *Store) file(t Type, name, file string) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
+// derSequence is the first octet of a certificate in DER.
+const derSequence = 0x30
+
 // parse reads the certificates of a file.
 func parse(r io.Reader) ([]*x509.Certificate, Reason, error) {
 	data, err := io.ReadAll(io.LimitReader(r, pki.MaxFileSize+1))
@@ -273,6 +277,11 @@ func parse(r io.Reader) ([]*x509.Certificate, Reason, error) {
 	}
 	if len(data) == 0 {
 		return nil, ReasonUnreadable, errors.New("the file is empty")
+	}
+	// Notation looks for PEM first, and within a certificate in DER there may be
+	// another one: it would trust that, and we the one around it.
+	if block, _ := pem.Decode(data); block != nil && data[0] == derSequence {
+		return nil, ReasonUnreadable, errors.New("it is DER with PEM inside, which not everybody reads as the same certificate")
 	}
 	certs, err := pki.ParseCertificates(data)
 	if err != nil {
