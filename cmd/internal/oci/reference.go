@@ -83,6 +83,11 @@ func checkHost(host string) error {
 	if !hostForm.MatchString(host) {
 		return fmt.Errorf("%q is no host", host)
 	}
+	// Credentials, and the scopes of trust policies, are found by the host as it
+	// is written: there is one way to write it.
+	if lower := strings.ToLower(host); lower != host {
+		return fmt.Errorf("%q has capitals: write %s", host, lower)
+	}
 	// What a URL makes of it must be the same host.
 	if u, err := url.Parse("https://" + host + "/"); err != nil || u.Host != host {
 		return fmt.Errorf("%q is no host", host)

@@ -56,6 +56,8 @@ func TestParseReference(t *testing.T) {
 		{"registry.example/app@", "is no digest", "sha256:"},
 		{"registry.example/app@sha256:" + hex64[1:], "is no digest", ""},
 		{"registry.example/app@sha256:" + strings.ToUpper(hex64), "is no digest", "lower case"},
+		{"Registry.EXAMPLE:5000/app:v1", "has capitals: write registry.example:5000", "HOST"},
+		{"[2001:DB8::1]/app:v1", "has capitals: write [2001:db8::1]", "HOST"},
 		{"registry.example/app@md5:0123456789abcdef0123456789abcdef", "is no digest", ""},
 		{"registry.example/app@" + d + "@" + d, "is no digest", ""},
 		{"user@registry.example/app:v1", "is no host", ""},
