@@ -364,8 +364,8 @@ var othersWords = []string{
 	"exceeded maximum number of attempts",
 }
 
-// TestSymptoms holds that what the operating guide and its pages about keys
-// quote as a symptom is what the programs really say. An ellipsis stands for
+// TestSymptoms holds that what the operating guide, its pages about keys and the
+// page about signatures quote as a symptom is what the programs really say. An ellipsis stands for
 // what differs each time.
 func TestSymptoms(t *testing.T) {
 	var source strings.Builder
@@ -380,10 +380,13 @@ func TestSymptoms(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("pages about keys: %v, %v", pages, err)
 	}
-	for _, name := range append(pages, "doc/operating.md") {
+	for _, name := range append(pages, "doc/operating.md", "doc/notary.md") {
 		heading, atLeast := "## When it fails", 10
-		if name == "doc/operating.md" {
+		switch name {
+		case "doc/operating.md":
 			heading, atLeast = "## At three in the morning", 20
+		case "doc/notary.md":
+			atLeast = 60
 		}
 		_, section, ok := strings.Cut(readFile(t, name), "\n"+heading+"\n")
 		if !ok {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,8 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/manual"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/countersign"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peercerts"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peercli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peerserver"
@@ -53,6 +56,10 @@ func TestManual(t *testing.T) {
 		{"fencepost-key.1", []string{"key"}},
 		{"fencepost-cert.1", []string{"cert"}},
 		{"fencepost-audit.1", []string{"audit"}},
+		{"fencepost-image.1", []string{"image"}},
+		{"fencepost-blob.1", []string{"blob"}},
+		{"fencepost-trust.1", []string{"trust"}},
+		{"fencepost-policy.1", []string{"policy"}},
 	} {
 		cmd, _, err := root.Find(test.path)
 		if err != nil {
@@ -103,6 +110,46 @@ func TestManualReasons(t *testing.T) {
 		if !words[info.String()] {
 			t.Errorf("failure information %s is not in the page", info)
 		}
+	}
+}
+
+// TestManualSignatureReasons does the same for fencepost-image(1), whose words are
+// those of several packages.
+func TestManualSignatureReasons(t *testing.T) {
+	page := strings.ReplaceAll(readPage(t, "fencepost-image.1"), `\-`, "-")
+	_, section, ok := strings.Cut(page, "\n.SH REASONS\n")
+	if !ok {
+		t.Fatal("no section REASONS")
+	}
+	section, _, _ = strings.Cut(section, "\n.SH ")
+	words := map[string]bool{}
+	for _, w := range regexp.MustCompile(`[a-z-]+`).FindAllString(section, -1) {
+		words[w] = true
+	}
+	for _, r := range envelope.Reasons() {
+		if !words[string(r)] {
+			t.Errorf("reason %s of an envelope is not in the page", r)
+		}
+	}
+	// Those that package verify has are in the other page.
+	other := verify.Reasons()
+	for _, r := range countersign.Reasons() {
+		if !words[string(r)] && !slices.Contains(other, verify.Reason(r)) {
+			t.Errorf("reason %s of a timestamp is not in the page", r)
+		}
+	}
+	source, err := os.ReadFile("../internal/notary/check.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := regexp.MustCompile(`(?m)^\tReason\w+ Reason = "([a-z-]+)"`).FindAllSubmatch(source, -1)
+	for _, m := range own {
+		if !words[string(m[1])] {
+			t.Errorf("reason %s of a check is not in the page", m[1])
+		}
+	}
+	if len(own) < 12 {
+		t.Errorf("%d reasons of checks", len(own))
 	}
 }
 
@@ -166,10 +213,13 @@ func TestDocumentsOptions(t *testing.T) {
 			if strings.HasPrefix(line, "```") {
 				inside = !inside
 			}
+			if cells := strings.SplitN(line, " | ", 2); filepath.Base(doc) == "notation.md" && len(cells) == 2 {
+				line = cells[1] // the first has the flags of others
+			}
 			var options [][]string
 			if !inside {
 				for _, span := range regexp.MustCompile("`[^`]+`").FindAllString(line, -1) {
-					if !strings.HasPrefix(span, "`openssl") && !strings.HasPrefix(span, "`curl") && !strings.HasPrefix(span, "`sha256sum") {
+					if !strings.HasPrefix(span, "`notation ") && !strings.HasPrefix(span, "`openssl") && !strings.HasPrefix(span, "`curl") && !strings.HasPrefix(span, "`sha256sum") {
 						options = append(options, option.FindAllStringSubmatch(span, -1)...)
 					}
 				}

@@ -185,7 +185,7 @@ func (p *page) checkFlag(f *pflag.Flag, e *entry) []string {
 		value = shortDuration(value)
 	}
 	// false, nothing and zero are what one expects.
-	if value != "" && value != "false" && value != "0" && !strings.Contains(e.description, "default is "+value) &&
+	if value != "" && value != "false" && value != "0" && value != "0s" && !strings.Contains(e.description, "default is "+value) &&
 		!strings.Contains(e.description, "default\nis "+value) && !strings.Contains(e.description, "default is\n"+value) {
 		found = append(found, fmt.Sprintf("the description of --%s does not say that the default is %s", f.Name, value))
 	}
