@@ -322,7 +322,7 @@ func (l *layout) list(ctx context.Context, subject Descriptor, yield func(candid
 		}
 		seen[d.Digest] = true
 		if d.Digest != subject.Digest {
-			if err := yield(candidate{Descriptor: d, unsure: true}); err != nil {
+			if err := yield(candidate{Descriptor: d, unsure: true, sparse: depth > 0}); err != nil {
 				return err
 			}
 		}

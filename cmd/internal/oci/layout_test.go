@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	orasoci "oras.land/oras-go/v2/content/oci"
 	"oras.land/oras-go/v2/registry"
@@ -292,4 +295,98 @@ func TestBesideOras(t *testing.T) {
 	if d, err := repo.Resolve(t.Context(), "v1"); err != nil || d.Digest != image.Digest {
 		t.Errorf("Resolve: %v, %v", d, err)
 	}
+}
+
+// TestSparse has a layout lack the manifests of platforms, as one has that was
+// copied for one of them. They are no broken signatures.
+func TestSparse(t *testing.T) {
+	dir := t.TempDir()
+	image := ocitest.WriteLayout(t, dir, "v1")
+	repo, err := oci.OpenLayout(dir, oci.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := attach(t, repo, image, "x")
+	missing := func(text, artifactType string) oci.Descriptor {
+		return oci.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(text), Size: 9, ArtifactType: artifactType}
+	}
+	list, err := json.Marshal(ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []oci.Descriptor{
+		image, missing("arm64", ""), missing("s390x", ""), missing("riscv64", ""), missing("signature", signatureType),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addToLayout(t, dir, oci.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: ocitest.WriteBlob(t, dir, list), Size: int64(len(list))})
+	all, err := referrers(t.Context(), repo, image, signatureType)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d referrers, %v, want the signature and the missing one", len(all), err)
+	}
+	if all[0].Digest != signature.Digest || all[0].Err != nil {
+		t.Errorf("the signature: %+v", all[0])
+	}
+	wantKind(t, all[1].Err, oci.NotFound, "no such file", "")
+}
+
+// TestStrangeFiles has a layout have links and a pipe for blobs: the signature
+// behind them is found.
+func TestStrangeFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Log("links need a privilege")
+		return
+	}
+	dir := t.TempDir()
+	image := ocitest.WriteLayout(t, dir, "v1")
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, string(referring(t, &image, signatureType, ocispec.MediaTypeEmptyJSON)), secret)
+	var strange []oci.Descriptor
+	for i := range 4 {
+		data := referring(t, &image, signatureType, fmt.Sprintf("application/x.%d", i))
+		d := oci.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(data), Size: int64(len(data))}
+		name := filepath.Join(dir, "blobs", "sha256", d.Digest.Encoded())
+		if i == 3 {
+			if !pipe(t, name) {
+				continue
+			}
+		} else if err := os.Symlink(secret, name); err != nil {
+			t.Fatal(err)
+		}
+		strange = append(strange, d)
+	}
+	addToLayout(t, dir, strange...)
+	repo, err := oci.OpenLayout(dir, oci.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := attach(t, repo, image, "x")
+	all, err := referrers(t.Context(), repo, image, signatureType)
+	if err != nil || len(all) != len(strange)+1 {
+		t.Fatalf("%d referrers, %v, want %d", len(all), err, len(strange)+1)
+	}
+	for i, r := range all[:len(strange)] {
+		if r.Err == nil {
+			t.Errorf("strange file %d was read", i)
+		}
+	}
+	if last := all[len(strange)]; last.Digest != signature.Digest || last.Err != nil {
+		t.Errorf("the signature: %+v", last)
+	}
+}
+
+// addToLayout adds entries to index.json.
+func addToLayout(t *testing.T, dir string, entries ...oci.Descriptor) {
+	t.Helper()
+	name := filepath.Join(dir, ocispec.ImageIndexFile)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(data, &index); err != nil {
+		t.Fatal(err)
+	}
+	index.Manifests = append(index.Manifests, entries...)
+	if data, err = json.Marshal(index); err != nil {
+		t.Fatal(err)
+	}
+	write(t, string(data), name)
 }

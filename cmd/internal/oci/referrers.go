@@ -28,6 +28,9 @@ type candidate struct {
 	err error // why there is no more than what the descriptor says
 	// unsure: whether it refers to the subject, only its manifest tells.
 	unsure bool
+	// sparse: its manifest may be missing, as those of platforms are that
+	// somebody did not copy. It then refers to nothing.
+	sparse bool
 }
 
 // maxFailures is how many manifests in a row may fail for a reason that lies
@@ -72,6 +75,7 @@ func (r *Repository) Referrers(ctx context.Context, subject Descriptor, types []
 				slot <- &Referrer{Descriptor: c.Descriptor, Err: c.err}
 				return nil
 			}
+			c.sparse = c.sparse && !slices.Contains(types, c.ArtifactType)
 			readers.Go(func() { slot <- r.look(inner, subject, c) })
 			return nil
 		})
@@ -109,16 +113,20 @@ func (r *Repository) Referrers(ctx context.Context, subject Descriptor, types []
 	return listed
 }
 
-// ofRegistry tells whether an error would meet the next request as well.
+// ofRegistry tells whether an error would meet the next request as well. What is
+// wrong with a file of a layout says nothing of the next.
 func ofRegistry(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && (e.Kind == Unavailable || e.Kind == TooManyRequests || e.Kind == Unauthorized || e.Kind == Forbidden)
+	return errors.As(err, &e) && e.Host != "" && (e.Kind == Unavailable || e.Kind == TooManyRequests || e.Kind == Unauthorized || e.Kind == Forbidden)
 }
 
 // look reads the manifest of a candidate; nil if it turns out to be none.
 func (r *Repository) look(ctx context.Context, subject Descriptor, c candidate) *Referrer {
 	ref := &Referrer{Descriptor: c.Descriptor}
 	m, err := r.Manifest(ctx, c.Descriptor)
+	if e := (*Error)(nil); c.sparse && errors.As(err, &e) && e.Kind == NotFound {
+		return nil
+	}
 	if err != nil {
 		ref.Err = err
 		return ref

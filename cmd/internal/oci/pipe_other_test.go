@@ -1,0 +1,7 @@
+//go:build !unix
+
+package oci_test
+
+import "testing"
+
+func pipe(*testing.T, string) bool { return false }
