@@ -13,7 +13,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -63,7 +66,13 @@ type CredsConfig struct {
 	// LookupEnv is where DOCKER_CONFIG and HOME (on Windows USERPROFILE) come
 	// from. Nil: neither is set, and Docker's config.json is not read.
 	LookupEnv func(string) (string, bool)
+
+	patience time.Duration // with a helper; 0: helperWait
 }
+
+// helperWait is how long a helper may take. One that asks a person for the key
+// of a store needs a while; where there is no person, it waits for ever.
+const helperWait = 2 * time.Minute
 
 // DockerCredentials returns the credentials that "docker login" and "notation
 // login" have stored: by Notation's helper for the host, Notation's store,
@@ -99,7 +108,7 @@ func (d *dockerCredentials) get(ctx context.Context, host string) (Credential, e
 		if helper == "" {
 			continue
 		}
-		if c, err := ask(ctx, helper, key); err != nil || c != (Credential{}) {
+		if c, err := d.ask(ctx, helper, key); err != nil || c != (Credential{}) {
 			return c, err
 		}
 	}
@@ -108,10 +117,14 @@ func (d *dockerCredentials) get(ctx context.Context, host string) (Credential, e
 		return Credential{}, d.err
 	}
 	if helper := cmp.Or(d.helpers[key], d.store); helper != "" {
-		return ask(ctx, helper, key)
+		return d.ask(ctx, helper, key)
 	}
 	if len(d.cfg.Helpers)+len(d.helpers)+d.entries == 0 && d.cfg.Store == "" {
-		c, err := ofSystem(ctx, key)
+		store, ok := credentials.NewDefaultNativeStore()
+		if !ok {
+			return Credential{}, nil
+		}
+		c, err := d.wait(ctx, store, key)
 		if err != nil {
 			// Nobody has configured it: it is there, but perhaps never set up.
 			return Credential{}, ctx.Err()
@@ -152,10 +165,16 @@ func (d *dockerCredentials) load() {
 	bad := func(why string) {
 		d.err = unauthorized(fmt.Errorf("credentials: %s: %s", path, why), "mend the file, or give --username")
 	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	// A HOME of /dev/null is no directory.
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return
 	}
+	if err == nil && info.Mode()&fs.ModeNamedPipe != 0 { // opening it would wait for its writer
+		bad("is a pipe")
+		return
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		bad("cannot be read")
 		return
@@ -185,33 +204,67 @@ func (d *dockerCredentials) load() {
 	d.path, d.helpers, d.store, d.entries = path, doc.CredHelpers, doc.CredsStore, len(doc.Auths)
 }
 
-// ofSystem asks the store that Docker would use on this system, if it is there.
-func ofSystem(ctx context.Context, key string) (Credential, error) {
-	store, ok := credentials.NewDefaultNativeStore()
-	if !ok {
-		return Credential{}, nil
-	}
-	c, err := store.Get(ctx, key)
-	return credentialOf(c), err
-}
-
 // ask asks one credential helper.
-func ask(ctx context.Context, helper, key string) (Credential, error) {
-	c, err := credentials.NewNativeStore(helper).Get(ctx, key)
+func (d *dockerCredentials) ask(ctx context.Context, helper, key string) (Credential, error) {
+	c, err := d.wait(ctx, credentials.NewNativeStore(helper), key)
 	if ctx.Err() != nil {
 		return Credential{}, ctx.Err()
 	}
 	if err != nil {
 		return Credential{}, helperError("docker-credential-"+helper, err)
 	}
-	return credentialOf(c), nil
+	return c, nil
 }
 
-func helperError(name string, err error) error {
-	if ee := (*exec.Error)(nil); errors.As(err, &ee) {
-		err = ee.Err
+var errHelperWaits = errors.New("no answer")
+
+// wait asks a helper, for a bounded time. One that is killed may leave a child
+// behind that holds its output open, which package exec waits for: we do not.
+func (d *dockerCredentials) wait(ctx context.Context, store credentials.Store, key string) (Credential, error) {
+	patience := cmp.Or(d.cfg.patience, helperWait)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w for %v", errHelperWaits, patience))
+	defer cancel()
+	type answer struct {
+		c   auth.Credential
+		err error
 	}
-	return unauthorized(fmt.Errorf("credentials: %s: %w", name, err), "install or mend the helper, take it out of the configuration, or give --username")
+	answered := make(chan answer, 1)
+	go func() {
+		c, err := store.Get(ctx, key)
+		answered <- answer{c, err}
+	}()
+	select {
+	case a := <-answered:
+		if ctx.Err() == nil {
+			return credentialOf(a.c), a.err
+		}
+	case <-ctx.Done():
+	}
+	return Credential{}, context.Cause(ctx)
+}
+
+// helperError names the helper. What a helper prints when it fails is its
+// message, but it has secrets, and not each prints what it should.
+func helperError(name string, err error) error {
+	var missing *exec.Error
+	var failed *exec.ExitError
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	switch {
+	case errors.As(err, &missing):
+		text = missing.Err.Error()
+	case errors.As(err, &failed), errors.Is(err, errHelperWaits):
+	case strings.ContainsAny(err.Error(), "{}"):
+		text = "it failed, with an answer that is not shown because it may have a secret in it"
+	case isJSONError(err):
+		text = "its answer is not one of a credential helper"
+	}
+	return unauthorized(fmt.Errorf("credentials: %s: %s", name, cut(text)), "install or mend the helper, take it out of the configuration, or give --username")
+}
+
+func isJSONError(err error) bool {
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	return errors.As(err, &syntax) || errors.As(err, &mismatch)
 }
 
 func unauthorized(err error, hint string) *Error {

@@ -3,12 +3,14 @@ package oci_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/oci"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/oci/ocitest"
@@ -32,7 +34,9 @@ func TestDockerCredentials(t *testing.T) {
 		helper(t, "token", `echo '{"Username":"<token>","Secret":"identity"}'`)
 		helper(t, "empty", `echo "credentials not found in native keychain"; exit 1`)
 		helper(t, "locked", `echo "the keychain is locked"; exit 1`)
-		helper(t, "garbled", `echo "hello"`)
+		helper(t, "garbled", `echo "s3cret"`)
+		helper(t, "leaking", `echo '{"Username":"u","Secret":"s3cret"}'; exit 3`)
+		helper(t, "long", `head -c 100000 /dev/zero | tr '\0' x; exit 1`)
 	}
 	encoded := base64.StdEncoding.EncodeToString([]byte("user:pa:ss"))
 	const host = "registry.example"
@@ -51,6 +55,7 @@ func TestDockerCredentials(t *testing.T) {
 		{"an entry with a port", `{"auths":{"registry.example:5000":{"auth":"` + encoded + `"}}}`, oci.CredsConfig{}, host, oci.Credential{}, "", false},
 		{"Docker Hub", `{"auths":{"https://index.docker.io/v1/":{"auth":"` + encoded + `"}}}`, oci.CredsConfig{}, "docker.io", oci.Credential{Username: "user", Password: "pa:ss"}, "", false},
 		{"an identity token", `{"auths":{"registry.example":{"identitytoken":"id"}}}`, oci.CredsConfig{}, host, oci.Credential{IdentityToken: "id"}, "", false},
+		{"as az acr login writes it", `{"auths":{"registry.example":{"auth":"` + base64.StdEncoding.EncodeToString([]byte("00000000:")) + `","identitytoken":"id"}}}`, oci.CredsConfig{}, host, oci.Credential{Username: "00000000", IdentityToken: "id"}, "", false},
 		{"a registry token", `{"auths":{"registry.example":{"registrytoken":"rt"}}}`, oci.CredsConfig{}, host, oci.Credential{RegistryToken: "rt"}, "", false},
 		{"a malformed file", `{"auths":{"registry.example":"s3cret`, oci.CredsConfig{}, host, oci.Credential{}, "is not a configuration", false},
 		{"a malformed entry", `{"auths":{"registry.example":{"auth":"` + base64.StdEncoding.EncodeToString([]byte("s3cret")) + `"}}}`, oci.CredsConfig{}, host, oci.Credential{}, "the entry for registry.example", false},
@@ -60,7 +65,9 @@ func TestDockerCredentials(t *testing.T) {
 		{"store that has none", `{"credsStore":"empty"}`, oci.CredsConfig{}, host, oci.Credential{}, "", true},
 		{"store that is locked", `{"credsStore":"locked"}`, oci.CredsConfig{}, host, oci.Credential{}, "docker-credential-locked: the keychain is locked", true},
 		{"store that is missing", `{"credsStore":"missing"}`, oci.CredsConfig{}, host, oci.Credential{}, "docker-credential-missing: executable file not found", false},
-		{"store that talks", `{"credsStore":"garbled"}`, oci.CredsConfig{}, host, oci.Credential{}, "docker-credential-garbled", true},
+		{"store that talks", `{"credsStore":"garbled"}`, oci.CredsConfig{}, host, oci.Credential{}, "docker-credential-garbled: its answer is not one", true},
+		{"store that fails with a secret", `{"credsStore":"leaking"}`, oci.CredsConfig{}, host, oci.Credential{}, "docker-credential-leaking: it failed", true},
+		{"store that says much", `{"credsStore":"long"}`, oci.CredsConfig{}, host, oci.Credential{}, "xxx...", true},
 		{"Notation's helper", `{"credsStore":"missing"}`, oci.CredsConfig{Helpers: map[string]string{host: "good"}}, host, oci.Credential{Username: "helped", Password: "s3cret"}, "", true},
 		{"Notation's store", ``, oci.CredsConfig{Store: "token", Helpers: map[string]string{"other.example": "missing"}}, host, oci.Credential{IdentityToken: "identity"}, "", true},
 		{"Notation's store has none", `{"auths":{"registry.example":{"auth":"` + encoded + `"}}}`, oci.CredsConfig{Store: "empty"}, host, oci.Credential{Username: "user", Password: "pa:ss"}, "", true},
@@ -139,6 +146,7 @@ func TestRefusedCredentials(t *testing.T) {
 		{"token, none", ocitest.Config{Username: "u", Password: "p", Tokens: true}, oci.Credential{}, nil, "of token service localhost:", "run \"docker login"},
 		{"token, wrong", ocitest.Config{Username: "u", Password: "p", Tokens: true}, oci.Credential{Username: "u", Password: secret}, nil, "of token service localhost:", "the credentials were refused"},
 		{"identity token, wrong", ocitest.Config{IdentityToken: "id", Tokens: true}, oci.Credential{IdentityToken: secret}, nil, "of token service localhost:", "the credentials were refused"},
+		{"basic, but a token", ocitest.Config{Username: "u", Password: "p"}, oci.Credential{Username: "u", IdentityToken: secret}, nil, "there is but a token", "--username"},
 		{"registry token, wrong", ocitest.Config{IdentityToken: "id", Tokens: true}, oci.Credential{RegistryToken: secret}, nil, "credentials are not accepted", "the credentials were refused"},
 		{"a helper fails", ocitest.Config{Username: "u", Password: "p"}, oci.Credential{}, &oci.Error{Kind: oci.Unauthorized, Err: fmt.Errorf("docker-credential-x: locked")}, "docker-credential-x: locked", ""},
 		{"a helper fails, otherwise", ocitest.Config{Username: "u", Password: "p", Tokens: true}, oci.Credential{}, fmt.Errorf("no helper"), "no helper", ""},
@@ -179,5 +187,58 @@ func TestForeignRealm(t *testing.T) {
 		repo := openAt(t, host, oci.Config{Credential: oci.Static(host, oci.Credential{Username: "u", Password: "s3cret"})})
 		_, err := repo.Resolve(t.Context(), "v1")
 		wantKind(t, err, oci.Unauthorized, "bearer realm", "")
+	}
+}
+
+// TestIdentityToken has a credential have a user name and no password beside its
+// token.
+func TestIdentityToken(t *testing.T) {
+	reg := ocitest.New(ocitest.Config{IdentityToken: "id", Tokens: true})
+	image := reg.PutImage("app", "v1")
+	host := ocitest.Start(t, reg)
+	repo := openAt(t, host, oci.Config{Credential: oci.Static(host, oci.Credential{Username: "00000000-0000-0000-0000-000000000000", IdentityToken: "id"})})
+	if d, err := repo.Resolve(t.Context(), "v1"); err != nil || d.Digest != image.Digest {
+		t.Errorf("Resolve = %v, %v", d, err)
+	}
+}
+
+// TestHelperHangs has a credential helper never answer, and leave a child behind
+// that holds its output.
+func TestHelperHangs(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Log("the helpers are shell scripts")
+		return
+	}
+	helper(t, "hanging", "exec 2>/dev/null; sleep 8 & sleep 8")
+	get := oci.DockerCredentials(oci.CredsConfig{Store: "hanging"}.Impatient())
+	begun := time.Now()
+	_, err := get(t.Context(), "registry.example")
+	wantKind(t, err, oci.Unauthorized, "docker-credential-hanging: no answer for 300ms", "--username")
+
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = oci.DockerCredentials(oci.CredsConfig{Store: "hanging"})(ctx, "registry.example")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after the end of the context: %v", err)
+	}
+	if waited := time.Since(begun); waited > 5*time.Second {
+		t.Errorf("waited for %v", waited)
+	}
+}
+
+// TestConfigPlaces has Docker's config.json be where no file is.
+func TestConfigPlaces(t *testing.T) {
+	env := func(value string) oci.CredsConfig {
+		return oci.CredsConfig{LookupEnv: func(name string) (string, bool) { return value, name == "DOCKER_CONFIG" }}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	write(t, "", file)
+	if c, err := oci.DockerCredentials(env(file))(t.Context(), "registry.example"); err != nil || c != (oci.Credential{}) {
+		t.Errorf("below a file: %v, %v", c, err)
+	}
+	dir := t.TempDir()
+	if pipe(t, filepath.Join(dir, "config.json")) {
+		_, err := oci.DockerCredentials(env(dir))(t.Context(), "registry.example")
+		wantKind(t, err, oci.Unauthorized, "config.json: is a pipe", "--username")
 	}
 }

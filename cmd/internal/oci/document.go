@@ -377,20 +377,21 @@ func parseDescriptor(path string, data json.RawMessage) (desc Descriptor, err er
 	return desc, nil
 }
 
-// with returns the text of the document with a value appended to an array.
+// with returns the text of the document with values appended to an array.
 // Everything else stays as it is, to the byte within each member.
-func (d document) with(array string, value json.RawMessage) ([]byte, error) {
+func (d document) with(array string, values ...json.RawMessage) ([]byte, error) {
 	items, err := d.items(array)
 	if err != nil {
 		return nil, err
 	}
 	var list bytes.Buffer
 	list.WriteByte('[')
-	for _, item := range items {
+	for i, item := range append(items, values...) {
+		if i > 0 {
+			list.WriteByte(',')
+		}
 		list.Write(item)
-		list.WriteByte(',')
 	}
-	list.Write(value)
 	list.WriteByte(']')
 
 	var out bytes.Buffer

@@ -21,3 +21,9 @@ func ShortLock(repo *Repository) {
 		l.patience = 3 * lockPause
 	}
 }
+
+// Impatient has a credential helper answer soon.
+func (c CredsConfig) Impatient() CredsConfig {
+	c.patience = 300 * time.Millisecond
+	return c
+}

@@ -65,10 +65,13 @@ func (r *registry) fail(ctx context.Context, what string, err error) error {
 	var refusal *errcode.ErrorResponse
 	if errors.As(err, &refusal) {
 		service := ""
-		if refusal.URL != nil && !strings.HasPrefix(refusal.URL.Path, "/v2/") {
+		if r.byTokenService(refusal) {
 			service = "token service " + refusal.URL.Host
 		}
 		return r.status(what, service, refusal.StatusCode, refusal.Errors, nil)
+	}
+	if strings.Contains(err.Error(), "missing username or password") { // oras-go has no type for it
+		return r.withHint(Unauthorized, fmt.Errorf("%s: the registry asks for a user name and a password, and there is but a token", what), r.login())
 	}
 	if errors.Is(err, errdef.ErrNotFound) {
 		return r.error(NotFound, fmt.Errorf("%s: not found", what))
@@ -82,6 +85,16 @@ func (r *registry) fail(ctx context.Context, what string, err error) error {
 	}
 	hint, reason := r.unreachable(err)
 	return r.withHint(Unavailable, fmt.Errorf("%s: %w", what, reason), hint)
+}
+
+// byTokenService tells whether a refusal comes from the token service. Its path
+// may begin with /v2/, too; but it is never below the repository's, and it is
+// never sent a PUT or a HEAD.
+func (r *registry) byTokenService(e *errcode.ErrorResponse) bool {
+	if e.URL == nil || e.Method != http.MethodGet && e.Method != http.MethodPost {
+		return false
+	}
+	return e.URL.Host != r.ref.Host() || !strings.HasPrefix(e.URL.Path, "/v2/"+r.name.Repository+"/")
 }
 
 func (r *registry) withHint(kind Kind, err error, hint string) *Error {
@@ -184,8 +197,9 @@ func (r *registry) status(what, service string, status int, errs errcode.Errors,
 	case status == http.StatusForbidden || has(errcode.ErrorCodeDenied):
 		kind, reason = Forbidden, "not allowed"
 		hint = fmt.Sprintf("ask for the right to do this, or use other credentials: run \"docker login %s\", or give --username", r.name.Host)
-	case status == http.StatusNotFound && service != "":
-		kind, reason = NotFound, "not found"
+	case service != "" && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented):
+		// Nothing that the registry says: it may well have what was asked for.
+		kind, reason = Unavailable, "not to be had where the registry points to"
 	case has(errcode.ErrorCodeNameUnknown):
 		kind, reason = NotFound, fmt.Sprintf("there is no repository %s", r.name.Repository)
 		if r.name.Host == "docker.io" && !strings.Contains(r.name.Repository, "/") {
@@ -220,7 +234,7 @@ func (r *registry) status(what, service string, status int, errs errcode.Errors,
 		text += "; " + strings.Join(said, "; ")
 	}
 	return &Error{Kind: kind, Host: r.name.Host, Status: status, Err: errors.New(text + ")"), hint: hint,
-		noRepository: has(errcode.ErrorCodeNameUnknown)}
+		noRepository: kind == NotFound && has(errcode.ErrorCodeNameUnknown)}
 }
 
 // cut shortens a foreign text.

@@ -1,7 +1,6 @@
 package oci
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -125,6 +125,10 @@ func (r *registry) fallbackIndex(ctx context.Context, subject Descriptor) (index
 // index is read again after each write, late enough that who had read the index
 // before our write has written by then, until it has our entry and every one
 // that we have ever seen there.
+//
+// The index that ours takes the place of is not deleted, though no tag may lead
+// to it any more. It goes by its digest, and whoever may push, but not delete,
+// could have put the tag on any other index of the repository.
 func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 	entry, err := json.Marshal(p.descriptor)
 	if err != nil {
@@ -135,20 +139,15 @@ func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 	tag := fallbackTag(p.subject.Digest)
 	known := map[digest.Digest]json.RawMessage{p.descriptor.Digest: entry}
 	order := []digest.Digest{p.descriptor.Digest}
-	var first digest.Digest // the index that ours replaces
 	for round := 0; ; round++ {
 		begun := time.Now()
 		old, err := r.fallbackIndex(ctx, p.subject)
 		if err != nil {
 			return err
 		}
-		if round == 0 && old.there {
-			first = old.Digest
-		}
 		have := old.digests()
 		missing := slices.DeleteFunc(slices.Clone(order), func(d digest.Digest) bool { return have[d] })
 		if len(missing) == 0 {
-			r.forget(ctx, first, old.Digest)
 			return nil
 		}
 		if round == maxRounds {
@@ -156,11 +155,13 @@ func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 			e.hint = "do not sign the same artifact from several places at the same time, or use a registry with the referrers API"
 			return e
 		}
-		var data []byte
-		for _, d := range missing {
-			if data, err = old.with(data, known[d]); err != nil {
-				return r.error(Malformed, fmt.Errorf("%s: %w", old.what, err))
-			}
+		entries := make([]json.RawMessage, len(missing))
+		for i, d := range missing {
+			entries[i] = known[d]
+		}
+		data, err := old.with(entries)
+		if err != nil {
+			return r.error(Malformed, fmt.Errorf("%s: %w", old.what, err))
 		}
 		for i, item := range old.items {
 			if c := candidateOf(old.what, i, item); c.err == nil && known[c.Digest] == nil {
@@ -173,6 +174,7 @@ func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 		}
 		header := make(http.Header)
 		switch { // RFC 9110, 13.1.1 and 13.1.2; a registry that cannot do it does not look
+		case strings.HasPrefix(old.etag, "W/"): // never matches; proxies weaken what they compress
 		case old.etag != "":
 			header.Set("If-Match", old.etag)
 		case !old.there:
@@ -195,17 +197,10 @@ func (r *registry) addToIndex(ctx context.Context, p parcel) error {
 	}
 }
 
-// with returns the text of the index, or of data that was made from it, with one
-// more entry.
-func (x index) with(data []byte, entry json.RawMessage) ([]byte, error) {
+// with returns the text of the index with more entries.
+func (x index) with(entries []json.RawMessage) ([]byte, error) {
 	doc := x.doc
-	switch {
-	case data != nil:
-		var err error
-		if doc, err = split("", data); err != nil {
-			return nil, err
-		}
-	case !x.there:
+	if !x.there {
 		made, err := json.Marshal(ocispec.Index{
 			Versioned: specs.Versioned{SchemaVersion: 2},
 			MediaType: ocispec.MediaTypeImageIndex,
@@ -214,21 +209,9 @@ func (x index) with(data []byte, entry json.RawMessage) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return x.with(made, entry)
+		if doc, err = split("", made); err != nil {
+			return nil, err
+		}
 	}
-	return doc.with("manifests", bytes.TrimSpace(entry))
-}
-
-// forget deletes the index that ours took the place of, which no tag leads to
-// any more. That many registries do not delete is no news.
-func (r *registry) forget(ctx context.Context, old, now digest.Digest) {
-	if old == "" || old == now {
-		return
-	}
-	err := r.deleteManifest(ctx, old)
-	var e *Error
-	if err == nil || errors.As(err, &e) && (e.Kind == NotFound || e.Kind == Unsupported || e.Kind == Unauthorized || e.Kind == Forbidden) {
-		return
-	}
-	r.warn(err)
+	return doc.with("manifests", entries...)
 }

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -22,7 +23,7 @@ func (r *registry) list(ctx context.Context, subject Descriptor, yield func(cand
 	index, err := r.fallbackIndex(ctx, subject)
 	if err != nil {
 		var e *Error
-		if api && errors.As(err, &e) && (e.Kind == Malformed || e.Kind == Unsupported) {
+		if api && errors.As(err, &e) && (e.Kind == Malformed || e.Kind == Unsupported || e.Kind == TooLarge) {
 			// Whatever somebody else has put there, the API has answered.
 			r.warn(err)
 			return nil
@@ -159,7 +160,7 @@ func isNext(params string) bool {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
 		if strings.EqualFold(name, "rel") {
-			return strings.EqualFold(strings.Trim(value, `"`), "next")
+			return slices.ContainsFunc(strings.Fields(strings.Trim(value, `"`)), func(rel string) bool { return strings.EqualFold(rel, "next") })
 		}
 	}
 	return true

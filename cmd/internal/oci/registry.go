@@ -98,7 +98,9 @@ func newRegistry(name Reference, cfg *Config, warn func(error)) *registry {
 			if err != nil {
 				return auth.EmptyCredential, &credentialError{err}
 			}
-			if (c.Username == "") != (c.Password == "") {
+			// Beside a token of its own some write a user name without a password:
+			// Azure's "az acr login" does.
+			if c.IdentityToken == "" && c.RegistryToken == "" && (c.Username == "") != (c.Password == "") {
 				return auth.EmptyCredential, &credentialError{unauthorized(errors.New("the credential lacks the user name or the password"), r.login())}
 			}
 			if c != (Credential{}) {
@@ -116,10 +118,15 @@ func newRegistry(name Reference, cfg *Config, warn func(error)) *registry {
 type digestKnown struct{}
 
 // checkRedirect is http.Client.CheckRedirect. oras-go takes the credentials off
-// what goes to another host.
+// what goes to another host. What is written goes nowhere but to the registry: a
+// PUT to an address that others choose could do anything there, and one that
+// becomes a GET stores nothing, whatever the answer is.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	if method := via[0].Method; method != http.MethodGet && method != http.MethodHead && (req.Method != method || !sameOrigin(req.URL, via[0].URL)) {
+		return fmt.Errorf("a %s is redirected to %s: not followed", method, req.URL.Host)
 	}
 	if req.URL.Scheme != "https" && via[0].URL.Scheme == "https" && req.Context().Value(digestKnown{}) == nil {
 		return fmt.Errorf("redirected from https to %s", req.URL.Scheme)
@@ -144,9 +151,6 @@ func (r *registry) do(ctx context.Context, q request, statuses ...int) (*http.Re
 	actions := []string{auth.ActionPull}
 	if q.push {
 		actions = append(actions, auth.ActionPush)
-	}
-	if q.method == http.MethodDelete {
-		actions = []string{auth.ActionDelete}
 	}
 	ctx = auth.AppendRepositoryScope(ctx, r.ref, actions...)
 	if q.known {
@@ -409,15 +413,6 @@ func (r *registry) pushManifest(ctx context.Context, target string, d Descriptor
 		return nil, r.error(Digest, fmt.Errorf("%s: stored as %s", what, announced))
 	}
 	return resp.Header, nil
-}
-
-func (r *registry) deleteManifest(ctx context.Context, d digest.Digest) error {
-	what := fmt.Sprintf("deletion of manifest %s of %s", d, r.name.Repository)
-	resp, err := r.do(ctx, request{method: http.MethodDelete, path: "/manifests/" + d.String(), what: what}, http.StatusAccepted, http.StatusOK, http.StatusNoContent)
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
 }
 
 // fallbackTag is the tag of the index of what refers to a subject

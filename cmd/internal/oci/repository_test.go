@@ -27,7 +27,6 @@ func places(t *testing.T, f func(t *testing.T, repo *oci.Repository, image oci.D
 		{"pages of two", ocitest.Config{PageSize: 2}, oci.Config{}},
 		{"wrong types", ocitest.Config{ConfigTypes: true}, oci.Config{}},
 		{"fallback tag", ocitest.Config{NoReferrers: true}, oci.Config{}},
-		{"fallback tag, nothing deleted", ocitest.Config{NoReferrers: true, NoDelete: true}, oci.Config{}},
 		{"fallback tag, conditional", ocitest.Config{NoReferrers: true, Conditional: true}, oci.Config{}},
 		{"both", ocitest.Config{}, oci.Config{ReferrersTag: true}},
 		{"basic authentication", ocitest.Config{Username: "u", Password: "p"}, oci.Config{}},

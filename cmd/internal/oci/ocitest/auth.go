@@ -27,8 +27,6 @@ func (r *Registry) mayEnter(w http.ResponseWriter, req *http.Request) bool {
 	switch req.Method {
 	case http.MethodPost, http.MethodPut:
 		action = "push"
-	case http.MethodDelete:
-		action = "delete"
 	}
 	token := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
 	if scopes, ok := r.tokens[token]; ok && slices.Contains(strings.FieldsFunc(scopes, func(c rune) bool { return strings.ContainsRune(" :,", c) }), action) {

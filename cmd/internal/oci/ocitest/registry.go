@@ -21,8 +21,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Config says what sort of registry it is. The zero value has the referrers API,
-// deletes manifests and lets everybody in.
+// Config says what sort of registry it is. The zero value has the referrers API
+// and lets everybody in.
 type Config struct {
 	// NoReferrers leaves out the referrers API, as distribution 3 does.
 	NoReferrers bool
@@ -31,8 +31,6 @@ type Config struct {
 	ConfigTypes bool
 	// PageSize is how many referrers a page has; 0: all of them.
 	PageSize int
-	// NoDelete refuses to delete manifests, as distribution does by default.
-	NoDelete bool
 	// Conditional has manifests carry an ETag, and honours If-Match and
 	// If-None-Match when one is stored.
 	Conditional bool
@@ -326,20 +324,6 @@ func (r *Registry) manifest(w http.ResponseWriter, req *http.Request, repo, targ
 			w.Header().Set("ETag", strconv.Quote(d.String()))
 		}
 		send(w, req, m.mediaType, m.data)
-	case http.MethodDelete:
-		if r.cfg.NoDelete {
-			refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "the operation is unsupported")
-			return
-		}
-		from := r.repos[repo]
-		delete(from.manifests, d)
-		from.order = slices.DeleteFunc(from.order, func(x digest.Digest) bool { return x == d })
-		for tag, tagged := range from.tags {
-			if tagged == d {
-				delete(from.tags, tag)
-			}
-		}
-		w.WriteHeader(http.StatusAccepted)
 	default:
 		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "the operation is unsupported")
 	}
