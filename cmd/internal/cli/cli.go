@@ -37,6 +37,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -304,4 +305,20 @@ func MarshalJSON(v any) ([]byte, error) {
 func (e *Env) LookupEnv(name string) (string, bool) {
 	value := e.Getenv(name)
 	return value, value != ""
+}
+
+// RefuseEmpty refuses flags that are given without a text, as an unset variable
+// of a shell leaves them: taken for absent, they would have less checked than
+// was meant, or trust somebody else. Those named may be empty.
+func RefuseEmpty(cmd *cobra.Command, may ...string) error {
+	var empty string
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(may, f.Name) {
+			empty = f.Name
+		}
+	})
+	if empty != "" {
+		return Usagef("--%s is given, and empty", empty)
+	}
+	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/revocation"
@@ -42,19 +41,12 @@ func (t *Trust) flags(cmd *cobra.Command) {
 	f.BoolVar(&t.LegacyESS, "allow-legacy-esscertid-v1", false, "accept tokens that name their signer by SHA-1 only")
 }
 
-// refuseEmpty refuses arguments without a text, as an unset variable of a shell
-// leaves them: taken for absent, they would have less checked than was meant.
+// refuseEmpty refuses flags and files without a text.
 func refuseEmpty(cmd *cobra.Command, files []string) error {
-	var empty string
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if f.Value.Type() == "string" && f.Value.String() == "" {
-			empty = f.Name
-		}
-	})
-	switch {
-	case empty != "":
-		return cli.Usagef("--%s is given, and empty", empty)
-	case slices.Contains(files, ""):
+	if err := cli.RefuseEmpty(cmd); err != nil {
+		return err
+	}
+	if slices.Contains(files, "") {
 		return cli.Usagef("the name of a file is empty")
 	}
 	return nil

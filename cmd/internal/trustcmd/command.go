@@ -58,12 +58,9 @@ type place struct {
 
 func (p *place) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.config, "config-dir", "", "the `directory` of trust stores and policies ($FENCEPOST_CONFIG_DIR, $NOTATION_CONFIG)")
-	cmd.PreRunE = func(c *cobra.Command, _ []string) error {
-		// An unset variable of a shell would choose another directory.
-		if c.Flags().Changed("config-dir") && p.config == "" {
-			return cli.Usagef("--config-dir is given, and empty")
-		}
-		return nil
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		// "" is a name of --for: that of files that no policy is named for.
+		return cli.RefuseEmpty(cmd, "for")
 	}
 }
 

@@ -120,10 +120,15 @@ func (e *choiceError) Unwrap() error  { return ErrNoStatement }
 
 // ForImage returns the statement for a repository, host/repository without tag
 // and digest: the one that has it among its scopes, else the one with the scope
-// "*". The error wraps [ErrNoStatement].
+// "*". What is no such name has no statement, not even that. The error wraps
+// [ErrNoStatement].
 func (d *Document) ForImage(name string) (*Statement, error) {
 	if d.files {
 		return nil, &choiceError{"a trust policy for files has no statement for images", ""}
+	}
+	// Hosts are those of references, of which there are more than scopes can name.
+	if host, repository, _ := strings.Cut(name, "/"); host == "" || !isRepository(repository) {
+		return nil, &choiceError{fmt.Sprintf("no statement of the trust policy is for %q, which is not host/repository", short(name)), "leave out the tag and the digest"}
 	}
 	if s := d.scopes[name]; s != nil {
 		return s, nil

@@ -193,12 +193,16 @@ func TestForImage(t *testing.T) {
 		"registry.acme-rockets.io/software/net-monitor2":       "everything else",
 		"registry.acme-rockets.io/software":                    "everything else",
 		"REGISTRY.acme-rockets.io/software/net-monitor":        "everything else",
-		"*": "everything else",
-		"":  "everything else",
+		"[::1]:5000/software/net-monitor":                      "everything else",
 	} {
 		s, err := doc.ForImage(image)
 		if err != nil || s.Name != want {
 			t.Errorf("%s: %v, %v, want %s", image, s, err, want)
+		}
+	}
+	for _, image := range []string{"", "*", "app", "/app", "localhost/", "localhost/App", "localhost/app:v1", "localhost/app@sha256:00", "https://localhost/app", "localhost/app/", "localhost/app "} {
+		if s, err := doc.ForImage(image); s != nil || !errors.Is(err, trustpolicy.ErrNoStatement) {
+			t.Errorf("%q: %v, %v, want no statement", image, s, err)
 		}
 	}
 	if _, err := doc.ForFile(""); !errors.Is(err, trustpolicy.ErrNoStatement) {
@@ -286,6 +290,9 @@ func FuzzDocument(f *testing.F) {
 					t.Fatalf("%q: %s", data, describe(s))
 				}
 				for _, scope := range s.Scopes {
+					if scope == "*" {
+						scope = "no.other.has/it"
+					}
 					if got, err := doc.ForImage(scope); got != s || err != nil {
 						t.Fatalf("%q: the scope %q is not that of %s: %v, %v", data, scope, describe(s), got, err)
 					}
