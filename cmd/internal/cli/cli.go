@@ -258,7 +258,10 @@ type errorJSON struct {
 func (e *Env) Errorf(format string, args ...any) {
 	text := strings.TrimRight(fmt.Sprintf(format, args...), "\n")
 	var b strings.Builder
-	for line := range strings.SplitSeq(text, "\n") {
+	for i, line := range strings.Split(text, "\n") {
+		if i > 0 && !strings.HasPrefix(line, " ") {
+			line = "  " + line // of the same message, and no hint of ours
+		}
 		fmt.Fprintf(&b, "%s: %s\n", e.Program, Printable(line))
 	}
 	e.hideProgress()
@@ -288,7 +291,7 @@ func (e *Env) WriteJSON(v any) error {
 }
 
 // MarshalJSON returns v as one indented JSON document with a line end, without
-// escaping what only HTML would need.
+// escaping what only HTML would need, and escaping what a terminal would obey.
 func MarshalJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -297,7 +300,7 @@ func MarshalJSON(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return escapeHostile(b.Bytes()), nil
 }
 
 // LookupEnv is Getenv for what has to tell that a variable is absent, as the

@@ -50,7 +50,7 @@ func TestRun(t *testing.T) {
 	}{
 		{"yes", []string{"yes"}, nil, 0, ""},
 		{"plain error", []string{"fail"}, boom, 2, "prog: error: it broke\n"},
-		{"error of two lines", []string{"fail"}, errors.Join(boom, boom), 2, "prog: error: it broke\nprog: it broke\n"},
+		{"error of two lines", []string{"fail"}, errors.Join(boom, boom), 2, "prog: error: it broke\nprog:   it broke\n"},
 		{"hint", []string{"fail"}, cli.Hint(boom, "mend %s", "it"), 2, "prog: error: it broke\nprog: hint: mend it\n"},
 		{"no", []string{"fail"}, cli.Refused("nonce", boom), 1, "prog: error: it broke\n"},
 		{"no with a hint", []string{"fail"}, cli.Hint(cli.Refused("nonce", boom), "mend"), 1, "prog: error: it broke\nprog: hint: mend\n"},
@@ -102,6 +102,29 @@ func TestRunJSON(t *testing.T) {
 				t.Errorf("Run(%q) wrote %s and %q to stderr; want %s and nothing", test.args, &compact, stderr, test.want)
 			}
 		})
+	}
+}
+
+// TestHostile holds that a name of somebody else is no line of ours, and that
+// JSON does nothing to a terminal either.
+func TestHostile(t *testing.T) {
+	var stdout, stderr strings.Builder
+	env := &cli.Env{Program: "prog", Stdout: &stdout, Stderr: &stderr}
+	env.Errorf("error: %s", "CN=x\nhint: run this\n  that\r\nprog: hint: \u009b2J")
+	if got, want := stderr.String(), "prog: error: CN=x\nprog:   hint: run this\nprog:   that\ufffd\nprog:   prog: hint: \ufffd2J\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	texts := []string{"\x1b\x7f\u009b2J\u202eab\u2028", "ä € 😀 \ufffd", "\xff"}
+	if err := env.WriteJSON(texts); err != nil {
+		t.Fatal(err)
+	}
+	want := "[\n  \"\\u001b\\u007f\\u009b2J\\u202eab\\u2028\",\n  \"ä € 😀 \ufffd\",\n  \"\\ufffd\"\n]\n"
+	if got := stdout.String(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	var back []string
+	if err := json.Unmarshal([]byte(stdout.String()), &back); err != nil || back[0] != texts[0] || back[1] != texts[1] {
+		t.Errorf("it is read back as %q, %v", back, err)
 	}
 }
 

@@ -95,7 +95,6 @@ const maxAnswer = 1024
 // The reasons, in JSON, of what these commands refuse.
 const (
 	reasonDeclined = "declined"       // a person said no
-	reasonUnfit    = "unfit"          // a certificate does not go into the store
 	reasonPolicy   = "invalid-policy" // a trust policy has faults
 	reasonNone     = "no-statement"   // no statement is for what was named
 )

@@ -133,7 +133,7 @@ func TestTrust(t *testing.T) {
 		{name: "one of two does not go", args: []string{"trust", "add", "-t", "ca", "-s", "acme", "root.pem", "leaf.pem"}, code: 1,
 			stderr: []string{"leaf.pem: ", "hint: "}, gone: "config"},
 		{name: "two do not, and one is not there", args: []string{"trust", "add", "-t", "ca", "-s", "acme", "leaf.pem", "text", "nowhere"}, code: 2,
-			stderr: []string{"leaf.pem: ", "fencepost: text: ", "fencepost: nowhere: "}, gone: "config"},
+			stderr: []string{"leaf.pem: ", "fencepost:   text: ", "fencepost:   nowhere: "}, gone: "config"},
 		{name: "add", args: []string{"trust", "add", "-t", "ca", "-s", "acme", "root.pem", "intermediate.der"},
 			stdout: []string{"ca:acme: added: CN=Signer CA 2", "(until 2050-01-01)\n", "CN=Signer CA 1"}, there: store + "ca/acme/root.pem"},
 		{name: "again", args: []string{"trust", "add", "-t", "ca", "-s", "acme", "root.pem"}, stdout: []string{"ca:acme: there already: CN=Signer CA"}},

@@ -37,11 +37,6 @@ func (e *Error) Unwrap() error { return e.Err }
 // Advice says what to do, "" if nothing is known.
 func (e *Error) Advice() string { return e.advice }
 
-// Refused says that the certificates are at fault, and not the way to them.
-func (e *Error) Refused() bool {
-	return e.Reason == ReasonUnreadable || e.Reason == ReasonUnsuitable || e.Reason == ReasonExists
-}
-
 // short cuts a text for a message.
 func short(s string) string {
 	if len(s) > 100 {
