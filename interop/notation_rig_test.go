@@ -79,3 +79,26 @@ func TestNotationTimestamps(t *testing.T) {
 		})
 	}
 }
+
+// TestNotationAuthorityKeys: the timestamps of ours with every kind of key are accepted by everybody, when signing and
+// when verifying; that of a key which the Notary Project does not have by nobody.
+func TestNotationAuthorityKeys(t *testing.T) {
+	p, s := startPlace(t, placeReferrers), newIdentity(t, "p256", day)
+	for _, keyType := range append(keyTypes[:len(keyTypes):len(keyTypes)], "ed25519") {
+		t.Run(keyType, func(t *testing.T) {
+			a := startKey(t, keyType)
+			how := verifying{config: trust{ca: s.root, tsa: a.rootPEM()}.config(t)}
+			for _, signer := range notaries() {
+				w, img := scratch(t), p.push(t)
+				argv := signer.signArgs(img, s, signing{format: "jws", stamp: a})
+				if keyType == "ed25519" {
+					w.refuse(t, []string{"signature"}, argv...)
+					w.rules(t, img, how, always("none"))
+					continue
+				}
+				w.accept(t, nil, argv...)
+				w.rules(t, img, how, always(""))
+			}
+		})
+	}
+}

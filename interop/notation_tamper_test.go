@@ -107,22 +107,25 @@ func TestNotationTrust(t *testing.T) {
 		{"more metadata", trust{ca: s.root, tsa: a.rootPEM()}, []string{"build=17", "for=you"}, "", "userMetadata"},
 		{"other metadata, audit", trust{ca: s.root, tsa: a.rootPEM(), level: "audit"}, []string{"build=18"}, "", "userMetadata"},
 	}
+	w, metadata := scratch(t), []string{"build=17", "by=us"}
+	signed := make(map[string]map[string]*image)
 	for _, signer := range notaries() {
 		for _, format := range formats {
-			t.Run(signer.String()+" "+format, func(t *testing.T) {
-				w := scratch(t)
-				images := map[string]*image{"": p.push(t), "bare": p.push(t), "expired": p.push(t)}
-				metadata := []string{"build=17", "by=us"}
-				w.sign(t, signer, images[""], s, signing{format: format, stamp: a, metadata: metadata})
-				w.sign(t, signer, images["bare"], s, signing{format: format, metadata: metadata})
-				w.sign(t, signer, images["expired"], s, signing{format: format, stamp: a, metadata: metadata, expiry: time.Second})
-				time.Sleep(2 * time.Second)
-				for _, test := range tests {
-					t.Run(test.name, func(t *testing.T) {
-						w.rules(t, images[test.image], verifying{config: test.trust.config(t), metadata: test.looking}, always(test.failed))
-					})
-				}
-			})
+			images := map[string]*image{"": p.push(t), "bare": p.push(t), "expired": p.push(t)}
+			w.sign(t, signer, images[""], s, signing{format: format, stamp: a, metadata: metadata})
+			w.sign(t, signer, images["bare"], s, signing{format: format, metadata: metadata})
+			w.sign(t, signer, images["expired"], s, signing{format: format, stamp: a, metadata: metadata, expiry: time.Second})
+			signed[signer.String()+" "+format] = images
 		}
+	}
+	time.Sleep(2 * time.Second)
+	for name, images := range signed {
+		t.Run(name, func(t *testing.T) {
+			for _, test := range tests {
+				t.Run(test.name, func(t *testing.T) {
+					w.rules(t, images[test.image], verifying{config: test.trust.config(t), metadata: test.looking}, always(test.failed))
+				})
+			}
+		})
 	}
 }
