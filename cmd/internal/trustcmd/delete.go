@@ -1,7 +1,9 @@
 package trustcmd
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -21,7 +23,8 @@ type deleteJSON struct {
 	Type  truststore.Type `json:"type"`
 	Store string          `json:"store"`
 	// Deleted are the names of the files that are gone.
-	Deleted []string `json:"deleted"`
+	Deleted  []string `json:"deleted"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func newDelete(env *cli.Env) *cobra.Command {
@@ -85,8 +88,14 @@ func (o *deleteOptions) run(file string) error {
 	if err != nil {
 		return refused(err)
 	}
+	if w := systemAgain(store, kind, o.name); w != "" {
+		answer.Warnings = []string{w}
+	}
 	if o.env.JSON {
 		return o.env.WriteJSON(answer)
+	}
+	for _, w := range answer.Warnings {
+		o.env.Warn("%s", w)
 	}
 	for _, name := range answer.Deleted {
 		if err := o.env.Answer("%s:%s: deleted: %s", kind, o.name, name); err != nil {
@@ -94,6 +103,18 @@ func (o *deleteOptions) run(file string) error {
 		}
 	}
 	return nil
+}
+
+// systemAgain is the warning when the last certificate of tsa:system is gone:
+// the statements that name it trust more than before, and not nobody.
+func systemAgain(store *truststore.Store, kind truststore.Type, name string) string {
+	if kind != truststore.TSA || name != truststore.System {
+		return ""
+	}
+	if _, err := store.List(truststore.Filter{Type: kind, Store: name}); !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return "the store tsa:system is again the certificate store of this system, and every root in it"
 }
 
 // question says what is about to be deleted. Nobody is asked about what is not

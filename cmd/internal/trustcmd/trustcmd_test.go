@@ -158,6 +158,8 @@ func TestTrust(t *testing.T) {
 		{name: "ask about what is not there", who: "y\n", args: []string{"trust", "delete", "-t", "ca", "-s", "nope", "--all"}, code: 2, stderr: []string{"there is no trust store ca:nope"}},
 		{name: "yes", who: "y\n", args: []string{"trust", "delete", "-t", "ca", "-s", "acme", "root.pem"}, stdout: []string{"ca:acme: deleted: root.pem\n"}, stderr: []string{"? [y/N] "}, gone: store + "ca/acme/root.pem"},
 		{name: "the last", args: []string{"trust", "delete", "-t", "ca", "-s", "acme", "-y", "intermediate.der"}, stdout: []string{"deleted"}, gone: store + "ca/acme"},
+		{name: "instead of the system's", args: []string{"trust", "add", "-t", "tsa", "-s", "system", "tsa-root.pem"}, stdout: []string{"tsa:system: added"}, stderr: []string{"the store tsa:system is now these certificates"}},
+		{name: "the system's again", args: []string{"trust", "delete", "-t", "tsa", "-s", "system", "-y", "tsa-root.pem"}, stdout: []string{"tsa:system: deleted"}, stderr: []string{"warning: the store tsa:system is again the certificate store of this system"}},
 		{name: "what is not there", args: []string{"trust", "delete", "-t", "ca", "-s", "acme", "-y", "intermediate.der"}, code: 2, stderr: []string{"there is no trust store ca:acme"}},
 	} {
 		s.run(t)

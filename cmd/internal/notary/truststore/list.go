@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // An Entry is a file of a store.
@@ -87,7 +88,17 @@ func (s *Store) stores(t Type) ([]string, error) {
 }
 
 // entries returns what is in one store.
-func (s *Store) entries(t Type, name string) []Entry {
+func (s *Store) entries(t Type, name string) (out []Entry) {
+	for range attempts {
+		out = s.entriesOnce(t, name)
+		if !slices.ContainsFunc(out, func(e Entry) bool { return errors.Is(e.Err, errVanished) }) {
+			break
+		}
+	}
+	return out
+}
+
+func (s *Store) entriesOnce(t Type, name string) []Entry {
 	store := Entry{Type: t, Store: name, Path: s.path(t, name)}
 	files, err := s.files(t, name)
 	if err == nil && len(files) == 0 {
