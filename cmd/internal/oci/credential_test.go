@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -179,14 +180,41 @@ func TestRefusedCredentials(t *testing.T) {
 
 // TestForeignRealm has a registry send us elsewhere for a token.
 func TestForeignRealm(t *testing.T) {
-	for _, realm := range []string{"http://127.0.0.1:1/token", "http://169.254.169.254/latest", "ftp://registry.example/token"} {
+	for realm, advice := range map[string]string{
+		"http://127.0.0.1:1/token":                                         "the registry's host name, on any port",
+		"http://169.254.169.254/latest":                                    "the registry's host name, on any port",
+		"http://169.254.169.254/" + strings.Repeat("x", 10<<10):            "",
+		"ftp://registry.example/token":                                     "by https",
+		"http://[fd00:ec2::254]/latest/meta-data/iam/security-credentials": "the registry's host name",
+	} {
 		reg := ocitest.New(ocitest.Config{})
 		reg.PutImage("app", "v1")
 		reg.Fault("GET ", ocitest.Fault{Status: 401, Header: header("Www-Authenticate", `Bearer realm="`+realm+`",service="x"`)})
 		host := ocitest.Start(t, reg)
 		repo := openAt(t, host, oci.Config{Credential: oci.Static(host, oci.Credential{Username: "u", Password: "s3cret"})})
 		_, err := repo.Resolve(t.Context(), "v1")
-		wantKind(t, err, oci.Unauthorized, "bearer realm", "")
+		wantKind(t, err, oci.Unauthorized, "bearer realm", advice)
+		if n := len(err.Error()); n > 500 {
+			t.Errorf("the error has %d bytes", n)
+		}
+	}
+}
+
+// TestRealmOfSameName has the token service at another port of the registry's
+// host, as a GitLab may.
+func TestRealmOfSameName(t *testing.T) {
+	reg := ocitest.New(ocitest.Config{Username: "u", Password: "p", Tokens: true})
+	image := reg.PutImage("app", "v1")
+	tokens := ocitest.Start(t, reg)
+	host := ocitest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") == "" {
+			req.Host = tokens // is named as the realm
+		}
+		reg.ServeHTTP(w, req)
+	}))
+	repo := openAt(t, host, oci.Config{Credential: oci.Static(host, oci.Credential{Username: "u", Password: "p"})})
+	if d, err := repo.Resolve(t.Context(), "v1"); err != nil || d.Digest != image.Digest {
+		t.Errorf("Resolve = %v, %v", d, err)
 	}
 }
 

@@ -80,8 +80,11 @@ func (r *registry) fail(ctx context.Context, what string, err error) error {
 		if inner := errors.Unwrap(err); inner != nil {
 			text = inner.Error()
 		}
-		return r.withHint(Unauthorized, fmt.Errorf("%s: the registry's token service is not asked: %s", what, text),
-			"a token service has to be at a public address or have the registry's host name, and must not be a step down from https")
+		hint := "a token service must be spoken to by https, or by http where the registry is"
+		if strings.Contains(text, "private") {
+			hint = "a token service at a private address has to have the registry's host name, on any port (GitLab: give registry_external_url the host of external_url)"
+		}
+		return r.withHint(Unauthorized, fmt.Errorf("%s: the registry's token service is not asked: %s", what, cut(text)), hint)
 	}
 	hint, reason := r.unreachable(err)
 	return r.withHint(Unavailable, fmt.Errorf("%s: %w", what, reason), hint)

@@ -36,8 +36,11 @@ func (r *registry) attach(ctx context.Context, p parcel) error {
 		}
 	}
 	header, err := r.pushManifest(ctx, p.descriptor.Digest.String(), p.descriptor, p.manifest, nil)
-	if err != nil {
+	if e := (*Error)(nil); errors.As(err, &e) && e.Status >= 400 && e.Status < 500 {
 		return left(err, "left behind: the blobs, which nothing refers to")
+	}
+	if err != nil { // only a refusal says that it was not stored
+		return left(err, "left behind: the blobs, and perhaps manifest %s", p.descriptor.Digest)
 	}
 	// distribution-spec, "Pushing Manifests with Subject": the registry has
 	// listed it if it says so, and else its client has to.
@@ -49,7 +52,7 @@ func (r *registry) attach(ctx context.Context, p parcel) error {
 		return nil
 	}
 	if err := r.addToIndex(ctx, p); err != nil {
-		return left(err, "left behind: manifest %s, which the registry has, but lists nowhere", p.descriptor.Digest)
+		return left(err, "left behind: manifest %s, which the registry has, but perhaps does not list", p.descriptor.Digest)
 	}
 	return nil
 }

@@ -141,3 +141,19 @@ func TestProgressEnds(t *testing.T) {
 		t.Error("Progress was told after Attach had returned")
 	}
 }
+
+// TestDrip has a registry send a byte whenever we might lose patience.
+func TestDrip(t *testing.T) {
+	repo := openAt(t, ocitest.Start(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+		for req.Context().Err() == nil {
+			w.Write([]byte(" "))
+			http.NewResponseController(w).Flush()
+			time.Sleep(20 * time.Millisecond)
+		}
+	})), oci.Config{Limits: oci.Limits{Stall: 200 * time.Millisecond}})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	_, err := repo.Resolve(ctx, "v1")
+	wantKind(t, err, oci.Unavailable, "hardly a byte", "")
+}

@@ -48,7 +48,7 @@ type Limits struct {
 	Referrers int           // that are visited for one subject; 10,000
 	Pages     int           // of one listing; 500
 	Wait      time.Duration // for one request, between all its attempts; 30 s
-	Stall     time.Duration // without a byte; 60 s
+	Stall     time.Duration // with fewer than 16 KiB moved; 60 s
 	Parallel  int           // manifests fetched at the same time; 8
 }
 

@@ -23,12 +23,16 @@ const (
 	firstPause = 250 * time.Millisecond
 )
 
-// errStalled is why a request was given up that no byte had moved for.
-var errStalled = errors.New("no byte for a long time")
+// pace is how many bytes have to move within Limits.Stall for the wait to begin
+// anew. One byte a minute would keep us for years.
+const pace = 16 << 10
+
+// errStalled is why a request was given up that stood still.
+var errStalled = errors.New("hardly a byte for a long time")
 
 // A transport sends each request of a repository: those to the registry, its
 // token service and its storage. It tries again what may work a little later,
-// gives up what stands still, and counts the bytes of uploads.
+// gives up what hardly moves, and counts the bytes of uploads.
 type transport struct {
 	base  http.RoundTripper
 	wait  time.Duration // for all pauses of one request
@@ -119,7 +123,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// once sends a request, and ends it when no byte moves for long.
+// once sends a request, and ends it when it hardly moves for long.
 func (t *transport) once(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	g := &guard{ctx: ctx, cancel: cancel, stall: t.stall}
@@ -135,21 +139,24 @@ func (t *transport) once(req *http.Request) (*http.Response, error) {
 		g.end()
 		return nil, err
 	}
+	g.moved(pace)
 	resp.Body = &download{ReadCloser: resp.Body, g: g}
 	return resp, nil
 }
 
-// A guard ends a request when no byte has moved for long.
+// A guard ends a request when fewer than pace bytes have moved for long.
 type guard struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	stall  time.Duration
+	bytes  atomic.Int64 // since the wait began
 	ended  atomic.Bool
 }
 
-func (g *guard) moved() {
-	if !g.ended.Load() {
+func (g *guard) moved(n int) {
+	if g.bytes.Add(int64(n)) >= pace && !g.ended.Load() {
+		g.bytes.Store(0)
 		g.timer.Reset(g.stall)
 	}
 }
@@ -176,7 +183,7 @@ type upload struct {
 
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.ReadCloser.Read(p)
-	u.g.moved()
+	u.g.moved(n)
 	if n > 0 && u.count != nil {
 		u.done += int64(n)
 		u.count(u.done)
@@ -194,7 +201,7 @@ func (d *download) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		return n, d.g.explain(err)
 	}
-	d.g.moved()
+	d.g.moved(n)
 	return n, err
 }
 
