@@ -199,7 +199,9 @@ type Image struct {
 type Verified struct {
 	Descriptor oci.Descriptor
 	// Format is empty where there is no envelope.
-	Format  envelope.Format
+	Format envelope.Format
+	// Outcome in a Report has no payload, no metadata, no timestamp and no more
+	// than the first certificate, unless it is verified.
 	Outcome *Outcome
 }
 
@@ -237,6 +239,7 @@ func (v *Verifier) Image(ctx context.Context, img Image) (*Report, error) {
 			return Stop
 		}
 		report.Undecided = report.Undecided || o.Undecided
+		o.forget()
 		return nil
 	})
 	switch {

@@ -1,6 +1,8 @@
 package notary
 
 import (
+	"slices"
+
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/countersign"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
@@ -75,6 +77,19 @@ func (o *Outcome) finish(plan []step) *Outcome {
 	}
 	o.Verified = o.Err == nil
 	return o
+}
+
+// forget lets go of what may be large. An artifact may have thousands of
+// signatures with megabytes each, anybody's.
+func (o *Outcome) forget() {
+	if c := o.Content; c != nil {
+		o.Content = &envelope.Content{
+			PayloadType: c.PayloadType, Scheme: c.Scheme, SigningTime: c.SigningTime, Expiry: c.Expiry, AuthenticSigningTime: c.AuthenticSigningTime,
+			Algorithm: c.Algorithm, Chain: slices.Clone(c.Chain[:min(len(c.Chain), 1)]), Agent: c.Agent,
+		}
+	}
+	o.Target = envelope.Target{Digest: o.Target.Digest, Size: o.Target.Size}
+	o.Timestamp, o.Findings = nil, nil
 }
 
 // Broken is the outcome of a signature that could not be read.

@@ -191,7 +191,7 @@ func (v *Verifier) expiry(c *envelope.Content) (string, error) {
 	switch {
 	case c.Expiry.IsZero():
 		return "it does not expire", nil
-	case v.cfg.Now().After(c.Expiry):
+	case !v.cfg.Now().Before(c.Expiry): // at that moment, too, as Notation has it
 		return "", because(ReasonExpired, fmt.Errorf("the signature expired on %s", c.Expiry.Format(time.RFC3339)))
 	}
 	return "until " + c.Expiry.Format(time.RFC3339), nil
@@ -289,7 +289,7 @@ func artifact(o *Outcome, want Want) error {
 	case got.Size != target.Size:
 		return because(ReasonArtifact, fmt.Errorf("the signature is of %d bytes, the artifact has %d", got.Size, target.Size))
 	case target.MediaType != "" && got.MediaType != target.MediaType:
-		return because(ReasonArtifact, fmt.Errorf("the signature is of the media type %q, not %q", got.MediaType, target.MediaType))
+		return because(ReasonArtifact, fmt.Errorf("the signature is of the media type %.100q, not %q", got.MediaType, target.MediaType))
 	}
 	return nil
 }
@@ -300,7 +300,7 @@ func metadata(got envelope.Target, want map[string]string) error {
 		case !ok:
 			return because(ReasonUserMetadata, fmt.Errorf("the signature has no user metadata %q", key))
 		case value != want[key]:
-			return because(ReasonUserMetadata, fmt.Errorf("the user metadata %q is %q, not %q", key, value, want[key]))
+			return because(ReasonUserMetadata, fmt.Errorf("the user metadata %q is %.100q, not %q", key, value, want[key]))
 		}
 	}
 	return nil
