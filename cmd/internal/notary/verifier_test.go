@@ -267,7 +267,7 @@ func TestExpiryAndContent(t *testing.T) {
 	const plugin = "io.cncf.notary.verificationPlugin"
 	for _, r := range []row{
 		passes(row{name: "expires later", draft: expires(verifyAt().Add(time.Second))}),
-		passes(row{name: "expires now", draft: expires(verifyAt())}),
+		expired(row{name: "expires now", draft: expires(verifyAt())}),
 		expired(row{name: "expired", draft: expires(verifyAt().Add(-time.Second))}),
 
 		last(row{name: "plugin, critical", draft: attribute(plugin, true)}, "eF:verification-plugin e- e-"),
