@@ -125,8 +125,7 @@ func read(t Type, name, path string) (source, error) {
 	if err != nil {
 		return fail(ReasonIO, "", err)
 	}
-	// Notation does not see a certificate behind the mark.
-	src.data = bytes.TrimPrefix(src.data, []byte("\xef\xbb\xbf"))
+	src.data = bytes.TrimPrefix(src.data, []byte(byteOrderMark))
 	certs, reason, err := parse(bytes.NewReader(src.data))
 	if err != nil {
 		return fail(reason, "a store takes certificates in PEM or DER", err)

@@ -1,6 +1,7 @@
 package truststore
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -266,6 +267,9 @@ func (s *Store) file(t Type, name, file string) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
+// byteOrderMark is what some editors put in front of UTF-8.
+const byteOrderMark = "\xef\xbb\xbf"
+
 // derSequence is the first octet of a certificate in DER.
 const derSequence = 0x30
 
@@ -277,6 +281,10 @@ func parse(r io.Reader) ([]*x509.Certificate, Reason, error) {
 	}
 	if len(data) == 0 {
 		return nil, ReasonUnreadable, errors.New("the file is empty")
+	}
+	// Notation does not see a certificate behind it.
+	if bytes.HasPrefix(data, []byte(byteOrderMark)) {
+		return nil, ReasonUnreadable, errors.New("it begins with a byte order mark, which fencepost trust add removes")
 	}
 	// Notation looks for PEM first, and within a certificate in DER there may be
 	// another one: it would trust that, and we the one around it.

@@ -96,6 +96,7 @@ func TestRead(t *testing.T) {
 		{"empty file", truststore.CA, map[string][]byte{"a.crt": encode(signer[2]), "b.crt": nil}, nil, truststore.ReasonUnreadable, "b.crt: the file is empty"},
 		{"text", truststore.CA, map[string][]byte{"README": []byte("our roots\n")}, nil, truststore.ReasonUnreadable, "README: no certificate found"},
 		{"private key", truststore.CA, map[string][]byte{"a.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1}})}, nil, truststore.ReasonUnreadable, "private key"},
+		{"byte order mark", truststore.CA, map[string][]byte{"a.crt": append([]byte("\xef\xbb\xbf"), encode(signer[2], other[2])...)}, nil, truststore.ReasonUnreadable, "byte order mark"},
 		{"damaged PEM", truststore.CA, map[string][]byte{"a.crt": encode(signer[2])[:200]}, nil, truststore.ReasonUnreadable, "does not end"},
 		{"garbage behind DER", truststore.CA, map[string][]byte{"a.crt": append(append([]byte{}, signer[2].Raw...), 0)}, nil, truststore.ReasonUnreadable, "a.crt"},
 		{"leaf", truststore.CA, map[string][]byte{"a.crt": encode(signer[0])}, nil, truststore.ReasonUnsuitable, "neither a certificate authority nor signed by its own key"},
