@@ -2,6 +2,7 @@ package peercerts
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -53,7 +54,7 @@ func (o *options) make(ctx context.Context, p *plan) (*made, error) {
 		return nil, cli.Hint(errors.New("the parent and the leaf have one key, and a timestamping key signs nothing but timestamps"),
 			"make a second key for the parent")
 	}
-	if err := signer.Prove(ctx, parentKey, nil); err != nil {
+	if err := signer.Prove(ctx, parentKey, crypto.Hash(0)); err != nil {
 		return nil, fmt.Errorf("the key of the parent: %s: %w", p.parent, err)
 	}
 	var above []*x509.Certificate

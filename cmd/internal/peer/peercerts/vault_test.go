@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/awsfake"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/gcpcafake"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/vaultfake"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/peer/peercerts"
@@ -104,5 +105,24 @@ func TestVaultFaults(t *testing.T) {
 				t.Errorf("something was written (%v), or %d certificates issued", err, ca.Issued())
 			}
 		})
+	}
+}
+
+// A parent that makes other signatures than those of certificates, by RSA-PSS,
+// is found out before Google is asked for its certificate.
+func TestParentSignsByPSS(t *testing.T) {
+	s := awsfake.Start(t)
+	s.Setenv(t)
+	s.AddKey("alias/pss", awsfake.PSSOnly)
+	s.AddKey("alias/tsa", awsfake.ECCP256)
+	ca := gcpcafake.New(t)
+	out := filepath.Join(t.TempDir(), "chain.pem")
+	status, _, stderr := run(t, peercerts.Config{Google: ca.Options()}, "--gcp-ca-root="+gcpcafake.Pool,
+		"--parent-kms-resource="+s.URI("alias/pss"), "--leaf-kms-resource="+s.URI("alias/tsa"), "--output="+out)
+	if status == 0 || !strings.Contains(stderr, "RSA-PSS signatures only") || !strings.Contains(stderr, "the key of the parent") {
+		t.Errorf("exit status %d: %s", status, stderr)
+	}
+	if _, err := os.Stat(out); err == nil || ca.Issued() != 0 {
+		t.Errorf("something was written (%v), or %d certificates issued", err, ca.Issued())
 	}
 }
