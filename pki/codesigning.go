@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"slices"
@@ -68,6 +69,33 @@ func (c *checker) codeSigningKeyUsage() {
 	if !ext[0].Critical {
 		c.add(RuleLeafKeyUsage, 0, Error, clauseNotary, "keyUsage is not critical")
 	}
+}
+
+// comparedTypes are the types of attributes by which a trust policy names a signer,
+// those that crypto/x509 writes by name: CN, SERIALNUMBER, C, L, ST, STREET, O,
+// OU and POSTALCODE. Notation reads what it writes.
+var comparedTypes = []string{"2.5.4.3", "2.5.4.5", "2.5.4.6", "2.5.4.7", "2.5.4.8", "2.5.4.9", "2.5.4.10", "2.5.4.11", "2.5.4.17"}
+
+// incomparable says what a subject has that keeps verifiers from comparing any of
+// it with a trust policy, "" for nothing.
+func incomparable(subject pkix.Name) string {
+	seen := map[string]bool{}
+	for _, a := range subject.Names {
+		id := a.Type.String()
+		value, isText := a.Value.(string)
+		switch {
+		case !slices.Contains(comparedTypes, id):
+			return "an attribute of the type " + shorten(id)
+		case seen[id]:
+			return "two attributes of the type " + id
+		case !isText || value == "":
+			return "an attribute of the type " + id + " without text"
+		case strings.Contains(value, "=#"):
+			return `"=#" in it`
+		}
+		seen[id] = true
+	}
+	return ""
 }
 
 // notCodeSigning are the purposes that Notation refuses in a leaf, whatever is

@@ -153,14 +153,9 @@ func create(kind Kind, cfg Config) (*x509.Certificate, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if kind == KindLeaf && cfg.Role == RoleCodeSigning {
-		if fault := codeSigningFault(tmpl.PublicKey); fault != "" {
-			return fail(fmt.Errorf("the public key is %s: %s", fault, codeSigningCure))
-		}
-	}
 	// crypto/x509 certifies keys that no verifier should accept.
-	if fault := pubkey.Fault(tmpl.PublicKey); fault != "" {
-		return fail(errors.New("the public key is " + fault))
+	if err := checkKey(cfg.Role, kind, tmpl.PublicKey); err != nil {
+		return fail(err)
 	}
 	if fault := pubkey.Fault(cfg.IssuerKey.Public()); fault != "" {
 		return fail(errors.New("the issuer's key is " + fault))

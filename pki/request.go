@@ -39,8 +39,10 @@ type RequestConfig struct {
 
 // CreateRequest makes a request for a certificate, with the extensions that
 // CreateIntermediate and CreateLeaf would give it: critical basicConstraints and
-// keyUsage, and the extended key usage of the role, critical in a leaf. A CA that copies them issues what Check is content with;
-// many do not, and say how else they are told.
+// keyUsage, and the extended key usage of the role, critical in a leaf but for
+// code signing. A CA that copies them issues what Check is content with; many do
+// not, and say how else they are told. Keys that those functions refuse are an
+// error.
 func CreateRequest(cfg RequestConfig) (*x509.CertificateRequest, error) {
 	req, err := createRequest(cfg)
 	if err != nil {
@@ -65,8 +67,8 @@ func createRequest(cfg RequestConfig) (*x509.CertificateRequest, error) {
 	case cfg.Kind == KindLeaf && cfg.Role.Kind() != KindLeaf:
 		return nil, fmt.Errorf("a chain for the role %s has no leaf", cfg.Role)
 	}
-	if fault := pubkey.Fault(cfg.Key.Public()); fault != "" {
-		return nil, errors.New("the public key is " + fault)
+	if err := checkKey(cfg.Role, cfg.Kind, cfg.Key.Public()); err != nil {
+		return nil, err
 	}
 	extensions, err := prof.requested(cfg.Kind)
 	if err != nil {

@@ -39,6 +39,12 @@ func TestCreateRequest(t *testing.T) {
 		for _, role := range pki.Roles() {
 			key := pkitest.Key(t, kind, "leaf")
 			req, err := pki.CreateRequest(pki.RequestConfig{Role: role, Subject: subject, Key: key})
+			if role.CheckKey(key.Public()) != nil {
+				if err == nil || req != nil {
+					t.Errorf("CreateRequest with %v for %s: %v, %v; want an error alone", kind, role, req, err)
+				}
+				continue
+			}
 			if err != nil {
 				t.Fatalf("CreateRequest with %v for %s: %v", kind, role, err)
 			}

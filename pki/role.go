@@ -1,11 +1,15 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/fencepost-tsa/fencepost/internal/pubkey"
 )
 
 // Role is what the key at the front of a chain does. Its text is the word used
@@ -59,6 +63,24 @@ func (r Role) Kind() Kind {
 		return KindIntermediate
 	}
 	return KindLeaf
+}
+
+// CheckKey returns an error, which says what to make instead, if the first
+// certificate of a chain for the role must not be for this public key: it is
+// weak, or of a kind that the verifiers of the role do not have. It lets a
+// program ask before a CA does anything that cannot be taken back.
+func (r Role) CheckKey(pub crypto.PublicKey) error { return checkKey(r, r.Kind(), pub) }
+
+func checkKey(r Role, kind Kind, pub crypto.PublicKey) error {
+	if kind == KindLeaf && r == RoleCodeSigning {
+		if fault := codeSigningFault(pub); fault != "" {
+			return fmt.Errorf("the public key is %s: %s", fault, codeSigningCure)
+		}
+	}
+	if fault := pubkey.Fault(pub); fault != "" {
+		return errors.New("the public key is " + fault)
+	}
+	return nil
 }
 
 // profile is what a role demands of the certificates.

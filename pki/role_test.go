@@ -1,8 +1,10 @@
 package pki_test
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"math/big"
@@ -193,6 +195,11 @@ func TestCheckRoleFindings(t *testing.T) {
 		{"EKU beside codeSigning", pki.RoleCodeSigning, signerChain(pkitest.EKU(true, "1.3.6.1.5.5.7.3.3", "1.3.6.1.4.1.311.10.3.13")), pki.RuleLeafEKUOnly, 0, pki.Note, "beside codeSigning"},
 		{"long validity", pki.RoleCodeSigning, signerChain(nil), pki.RuleLeafLifetime, 0, pki.Note, "460 days"},
 		{"no state", pki.RoleCodeSigning, signerChain(func(c *x509.Certificate) { c.Subject.Province = nil }), pki.RuleSubject, 0, pki.Note, "no state: a trust policy"},
+		{"mail address in the name", pki.RoleCodeSigning, signerChain(func(c *x509.Certificate) {
+			c.Subject.ExtraNames = append(c.Subject.Names, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, Value: "a@example.com"})
+		}), pki.RuleSubject, 0, pki.Note, "an attribute of the type 1.2.840.113549.1.9.1: a trust policy"},
+		{"two units", pki.RoleCodeSigning, signerChain(func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"A", "B"} }), pki.RuleSubject, 0, pki.Note, "two attributes of the type 2.5.4.11: a trust policy"},
+		{"=# in the name", pki.RoleCodeSigning, signerChain(func(c *x509.Certificate) { c.Subject.Locality = []string{"a=#b"} }), pki.RuleSubject, 0, pki.Note, `"=#" in it: a trust policy`},
 		{"no CRL", pki.RoleCodeSigning, signerChain(nil), pki.RuleRevocation, 0, pki.Note, "no CRL distribution point"},
 
 		{"self-signed alone", pki.RoleLog, []*x509.Certificate{good.Root}, pki.RuleLength, 0, pki.Error, "public key alone"},
@@ -456,8 +463,14 @@ func TestCodeSigningKeys(t *testing.T) {
 	c := pkitest.CodeSigning(t, pkitest.Options{})
 	cfg := pki.Config{Role: pki.RoleCodeSigning, Subject: subject, Issuer: c.Intermediate, IssuerKey: c.IntermediateKey}
 	for _, kind := range pkitest.KeyTypes() {
-		cfg.PublicKey = pkitest.Key(t, kind, "leaf").Public()
+		key := pkitest.Key(t, kind, "leaf")
+		cfg.PublicKey = key.Public()
 		leaf, err := pki.CreateLeaf(cfg)
+		// What cannot be certified is not requested.
+		_, requestErr := pki.CreateRequest(pki.RequestConfig{Role: cfg.Role, Subject: subject, Key: key})
+		if checkErr := cfg.Role.CheckKey(cfg.PublicKey); (checkErr == nil) != (err == nil) || (requestErr == nil) != (err == nil) {
+			t.Errorf("%v: certificate %v, CheckKey %v, request %v", kind, err, checkErr, requestErr)
+		}
 		if kind == pkitest.Ed25519 {
 			if err == nil || leaf != nil || !strings.Contains(err.Error(), "Ed25519") || !strings.Contains(err.Error(), "make a key on P-256") {
 				t.Errorf("%v: %v, %v", kind, leaf, err)
@@ -474,6 +487,16 @@ func TestCodeSigningKeys(t *testing.T) {
 		if err := pki.Check([]*x509.Certificate{leaf, c.Intermediate, c.Root}, pki.CheckOptions{Role: pki.RoleCodeSigning, PublicKey: cfg.PublicKey}).Err(); err != nil {
 			t.Errorf("%v: %v", kind, err)
 		}
+	}
+	odd := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 2559, 1), E: 65537}
+	if err := cfg.Role.CheckKey(odd); err == nil || !strings.Contains(err.Error(), "2560 bits") {
+		t.Errorf("RSA of 2560 bits: %v", err)
+	}
+	if err := pki.RoleTSA.CheckKey(odd); err != nil {
+		t.Errorf("RSA of 2560 bits for timestamps: %v", err)
+	}
+	if _, err := pki.CreateRequest(pki.RequestConfig{Role: cfg.Role, Kind: pki.KindIntermediate, Subject: subject, Key: pkitest.Key(t, pkitest.Ed25519, "ca")}); err != nil {
+		t.Errorf("a CA on Ed25519: %v", err)
 	}
 	// The issuing CA of the role CA is one for this role.
 	ca := pkitest.CA(t, pkitest.Options{})

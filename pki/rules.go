@@ -262,6 +262,11 @@ func (c *checker) subject(i int) {
 	case c.role.role == RoleCodeSigning && i == 0:
 		c.add(RuleSubject, i, Note, clause, "the subject has no %s: a trust policy cannot name this signer, only trust everybody below the root", list)
 	}
+	if c.role.role == RoleCodeSigning && i == 0 {
+		if odd := incomparable(cert.Subject); odd != "" {
+			c.add(RuleSubject, i, Note, clause, "the subject has %s: a trust policy cannot name this signer, only trust everybody below the root", odd)
+		}
+	}
 }
 
 // issuer checks what certificate i needs to sign the one below, or, when it is

@@ -80,6 +80,7 @@ type createJSON struct {
 	// Identity is how a trust policy of the Notary Project names the signer,
 	// absent for other roles, and where the name is not enough for it.
 	Identity     string                `json:"identity,omitempty"`
+	nameless     error                 // why there is no Identity
 	Certificates []inspect.Certificate `json:"certificates"`
 	Findings     []pki.Finding         `json:"findings"`
 }
@@ -331,7 +332,7 @@ func (o *createOptions) run(cmd *cobra.Command, env *cli.Env) error {
 		answer.CAKeys = o.caKeyFiles()
 	}
 	if o.profile == pki.RoleCodeSigning {
-		answer.Identity = identity(m.chain[0])
+		answer.Identity, answer.nameless = identity(m.chain[0])
 	}
 	if env.JSON {
 		return env.WriteJSON(answer)
@@ -434,8 +435,8 @@ func (o *createOptions) tell(env *cli.Env, a createJSON) error {
 	switch {
 	case a.Identity != "":
 		line("identity", a.Identity+" (for a trust policy)")
-	case o.profile == pki.RoleCodeSigning:
-		line("identity", "none: a trust policy names signers by country, state and organization at least")
+	case a.nameless != nil:
+		line("identity", "none for a trust policy: "+a.nameless.Error())
 	}
 	if a.PrivateKeyNotAfter != nil {
 		line("key ends", a.PrivateKeyNotAfter.Format(time.RFC3339))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -119,6 +120,10 @@ func (o *createOptions) make(ctx context.Context, env *cli.Env, m *made) error {
 	err := o.provideService(ctx, env, m)
 	if err != nil {
 		return err
+	}
+	// Before a CA issues anything above it.
+	if err := o.profile.CheckKey(m.service.public); err != nil {
+		return fmt.Errorf("the key does not go with --role %s: %w", o.role, err)
 	}
 	if o.csr {
 		m.request, err = o.serviceRequest(ctx, m)
@@ -349,16 +354,21 @@ func (o *createOptions) name() pkix.Name {
 	return name
 }
 
-// identity is how a trust policy of the Notary Project names a signer, "" if it
-// cannot: the policy wants country, state or province, and organization.
-func identity(leaf *x509.Certificate) string {
-	name := leaf.Subject
-	if len(name.Country) != 1 || len(name.Province) != 1 || len(name.Organization) != 1 {
-		return ""
+// identity is how a trust policy of the Notary Project names a signer. The error
+// says why none can: the policy wants country, state or province, and
+// organization, and one attribute of a kind that is not compared spoils the name.
+func identity(leaf *x509.Certificate) (string, error) {
+	if _, err := trustpolicy.NameOf(leaf); err != nil {
+		return "", err
 	}
-	// What else the name has need not be matched, and not all of it could be.
+	// What else the name has need not be matched.
+	name := leaf.Subject
 	name = pkix.Name{Country: name.Country, Province: name.Province, Organization: name.Organization, CommonName: name.CommonName}
-	return "x509.subject: " + name.String()
+	text := name.String()
+	if _, err := trustpolicy.ParseName(text); err != nil { // control characters and the like
+		return "", err
+	}
+	return "x509.subject: " + text, nil
 }
 
 // caName is the name of a CA above the service: "Example TSA" is below "Example

@@ -1,8 +1,13 @@
 package certcmd_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +20,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/awsfake"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/gcpcafake"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/kmstest/vaultfake"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
@@ -184,6 +190,7 @@ func TestSignerRefused(t *testing.T) {
 	}{
 		{"Ed25519 to be made", []string{"--key-type", "ed25519"}, 2, []string{"--key-type ed25519 does not go with --role code-signing", "hint: take p256"}},
 		{"Ed25519 that there is", []string{"--key", ed}, 2, []string{"Ed25519", "make a key on P-256"}},
+		{"Ed25519 for another CA", []string{"--key", ed, "--csr"}, 2, []string{"--role code-signing", "Ed25519", "make a key on P-256"}},
 		{"state beside a request", []string{"--request", "r.pem", "--state", "Berlin"}, 2, []string{"--state"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -246,5 +253,72 @@ func TestSignerProof(t *testing.T) {
 	code, _, stderr := run(t, "create", "--role", "code-signing", "--out", filepath.Join(dir, "vault"), "--key", "hashivault://signer")
 	if code != 2 || !strings.Contains(stderr, "did not pass its proof") {
 		t.Errorf("a key that signs wrongly: %d, %s", code, stderr)
+	}
+}
+
+// A key that cannot be certified is refused before Google issues a CA above it.
+func TestSignerRefusedBelowGoogle(t *testing.T) {
+	ca := gcpcafake.New(t)
+	for _, key := range []string{writeKeyOf(t, signer.Ed25519), writeKeyOf(t, signer.P256)} {
+		dir := filepath.Join(t.TempDir(), "out")
+		code, _, stderr := runGoogle(t, ca, "create", "--role", "code-signing", "--key", key, "--out", dir, "--gcp-ca", gcpcafake.Pool)
+		if asked := len(ca.Requests()) > 0; asked != (code == 0) {
+			t.Errorf("exit status %d, and Google was asked: %t: %s", code, asked, stderr)
+		}
+		if code == 0 {
+			now := time.Now().Add(time.Second)
+			if err := corex509.ValidateCodeSigningCertChain(inOrder(t, filepath.Join(dir, "chain.pem")), &now); err != nil {
+				t.Errorf("notation-core-go: %v", err)
+			}
+		}
+	}
+	if len(ca.Requests()) != 1 {
+		t.Errorf("Google was asked %d times", len(ca.Requests()))
+	}
+}
+
+// The identity that is shown is one by which a verifier finds the signer: none,
+// where the name in a request has what is not compared.
+func TestSignerIdentity(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mail := pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 1}, Value: "a@example.com"}
+	name := func(f func(*pkix.Name)) pkix.Name {
+		n := pkix.Name{CommonName: "Signer", Organization: []string{"Example"}, Province: []string{"Berlin"}, Country: []string{"DE"}}
+		f(&n)
+		return n
+	}
+	for _, tt := range []struct {
+		name    string
+		subject pkix.Name
+		want    string
+	}{
+		{"plain", name(func(*pkix.Name) {}), "x509.subject: CN=Signer,O=Example,ST=Berlin,C=DE (for a trust policy)"},
+		{"a unit", name(func(n *pkix.Name) { n.OrganizationalUnit = []string{"A"} }), "x509.subject: CN=Signer,O=Example,ST=Berlin,C=DE (for a trust policy)"},
+		{"two units", name(func(n *pkix.Name) { n.OrganizationalUnit = []string{"A", "B"} }), "none for a trust policy: the subject has OU twice"},
+		{"mail address", name(func(n *pkix.Name) { n.ExtraNames = []pkix.AttributeTypeAndValue{mail} }), "none for a trust policy: the subject has an attribute of the type 1.2.840.113549.1.9.1"},
+		{"U+FFFD", name(func(n *pkix.Name) { n.Organization = []string{"a\uFFFDb"} }), "none for a trust policy: "},
+		{"no state", name(func(n *pkix.Name) { n.Province = nil }), "none for a trust policy: the subject has no ST"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: tt.subject}, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request, dir := filepath.Join(t.TempDir(), "request.pem"), filepath.Join(t.TempDir(), "out")
+			if err := os.WriteFile(request, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out := good(t, "create", "--role", "code-signing", "--request", request, "--out", dir)
+			if !strings.Contains(out, tt.want) {
+				t.Errorf("the answer does not say %q:\n%s", tt.want, out)
+			}
+			_, err = trustpolicy.NameOf(inOrder(t, filepath.Join(dir, "chain.pem"))[0])
+			if shown := strings.Contains(out, "x509.subject"); shown && err != nil {
+				t.Errorf("an identity is shown, and verifiers say %v", err)
+			}
+		})
 	}
 }
