@@ -19,7 +19,6 @@ import (
 // have.
 func configDir(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "config-dir", "", "the configuration `directory`; also in $"+directory.Variable+" and $"+directory.NotationVariable)
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return cli.RefuseEmpty(cmd) }
 }
 
 func findDir(env *cli.Env, dir string) (directory.Dir, error) { return directory.Find(dir, env.Getenv) }
