@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -173,6 +174,40 @@ func TestNotationIndex(t *testing.T) {
 					w.rules(t, whole, how, always(""))
 					w.rules(t, img, how, always("none"))
 				})
+			}
+		})
+	}
+}
+
+// TestNotationTags: an image that is known by a tag is signed and verified by its digest, and what is signed is the
+// same, whoever does it.
+func TestNotationTags(t *testing.T) {
+	s := newIdentity(t, "p256", day)
+	how := verifying{config: trust{ca: s.root}.config(t)}
+	for _, kind := range placeKinds {
+		t.Run(kind, func(t *testing.T) {
+			p := startPlace(t, kind)
+			for _, signer := range notaries() {
+				w, img := scratch(t), p.push(t)
+				tagged := p.tag(t, img)
+				w.sign(t, signer, tagged, s, signing{format: "cose"})
+				want := func(n notary) string {
+					if !finds(n, signer.form(), kind) {
+						return "none"
+					}
+					return ""
+				}
+				w.rules(t, img, how, want)
+				w.rules(t, tagged, how, want)
+				for _, one := range w.inspect(t, img) {
+					var payload struct{ TargetArtifact descriptor }
+					if err := json.Unmarshal(one.Payload, &payload); err != nil {
+						t.Fatal(err)
+					}
+					if got := payload.TargetArtifact; got.Digest != img.digest || got.MediaType != typeManifest || len(got.Annotations) > 0 {
+						t.Errorf("%v signed %s, want %s without annotations", signer, one.Payload, img.digest)
+					}
+				}
 			}
 		})
 	}

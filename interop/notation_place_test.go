@@ -38,6 +38,7 @@ type image struct {
 	name   string // repository
 	layer  []byte
 	digest string
+	byTag  bool // the commands know it by the tag v1, not by its digest
 }
 
 func startPlace(t *testing.T, kind string) *place {
@@ -99,6 +100,19 @@ func (p *place) index(t *testing.T, img *image) *image {
 	return &whole
 }
 
+// tag has the image known by a tag, which one in a layout has already.
+func (p *place) tag(t *testing.T, img *image) *image {
+	t.Helper()
+	if p.registry != nil {
+		url := fmt.Sprintf("http://%s/v2/%s/manifests/", p.registry.host, img.name)
+		_, data := p.registry.do(t, http.MethodGet, url+img.digest, "", nil)
+		p.registry.do(t, http.MethodPut, url+"v1", typeManifest, data)
+	}
+	tagged := *img
+	tagged.byTag = true
+	return &tagged
+}
+
 // layout is the directory of the image.
 func (i *image) layout() string { return filepath.Join(i.place.dir, filepath.Base(i.name)) }
 
@@ -112,10 +126,14 @@ func (i *image) scope() string {
 
 // reference is by what the commands know it.
 func (i *image) reference() string {
+	name := i.scope()
 	if i.place.registry == nil {
-		return i.layout() + "@" + i.digest
+		name = i.layout()
 	}
-	return i.scope() + "@" + i.digest
+	if i.byTag {
+		return name + ":v1"
+	}
+	return name + "@" + i.digest
 }
 
 // writeLayout writes an OCI image layout with an image of one layer, tagged v1, and returns the digest of its

@@ -13,15 +13,14 @@ import (
 	library "github.com/notaryproject/notation-go/verifier"
 	"github.com/notaryproject/notation-go/verifier/trustpolicy"
 	"github.com/notaryproject/notation-go/verifier/truststore"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // blobMediaType is that of a file whose type nobody has told.
 const blobMediaType = "application/octet-stream"
 
-func signImage(ctx context.Context, s notation.Signer, repo *repository, opts notation.SignOptions) (ocispec.Descriptor, error) {
-	artifact, _, err := notation.SignOCI(ctx, s, repo, opts)
-	return artifact, err
+func signImage(ctx context.Context, s notation.Signer, repo *repository, opts notation.SignOptions) error {
+	_, _, err := notation.SignOCI(ctx, s, repo, opts)
+	return err
 }
 
 func newVerifier(store truststore.X509TrustStore, both validators) (verifier, error) {

@@ -12,14 +12,14 @@ import (
 	library "github.com/notaryproject/notation-go/verifier"
 	"github.com/notaryproject/notation-go/verifier/trustpolicy"
 	"github.com/notaryproject/notation-go/verifier/truststore"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // errNoBlobs is the answer of the release to everything about files.
 var errNoBlobs = errors.New("this release of notation-go knows no files")
 
-func signImage(ctx context.Context, s notation.Signer, repo *repository, opts notation.SignOptions) (ocispec.Descriptor, error) {
-	return notation.Sign(ctx, s, repo, opts)
+func signImage(ctx context.Context, s notation.Signer, repo *repository, opts notation.SignOptions) error {
+	_, err := notation.Sign(ctx, s, repo, opts)
+	return err
 }
 
 func newVerifier(store truststore.X509TrustStore, both validators) (verifier, error) {

@@ -51,22 +51,21 @@ func sign(ctx context.Context, o *options) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var artifact ocispec.Descriptor
+	// What a tag names is found first: in a layout, the description under it has annotations, which would be signed.
+	artifact, err := repo.Resolve(ctx, repo.reference)
+	if err != nil {
+		return nil, err
+	}
 	for n := range o.count {
 		if o.count > 1 {
 			o.metadata["number"] = strconv.Itoa(n + 1)
 		}
-		artifact, err = signImage(ctx, s, repo, notation.SignOptions{
+		err := signImage(ctx, s, repo, notation.SignOptions{
 			SignerSignOptions: how,
-			ArtifactReference: repo.reference,
+			ArtifactReference: artifact.Digest.String(),
 			UserMetadata:      o.metadata,
 		})
 		if err != nil && !strings.Contains(err.Error(), indexRemains) {
-			return nil, err
-		}
-	}
-	if artifact.Digest == "" {
-		if artifact, err = repo.Resolve(ctx, repo.reference); err != nil {
 			return nil, err
 		}
 	}
