@@ -25,10 +25,12 @@
 // the expiry comes after it.
 //
 // [Envelope.Verify] adds the algorithm, which is the one of the leaf's key and
-// no other, the signature, the profile of the chain, and the payload. It does
-// not ask whether anybody trusts the chain, what time it is, what the timestamp
-// is worth, or whether critical attributes are processed, for which there is
-// [Content.Unprocessed].
+// no other, the signature, the profile of the chain, and the payload. Of the
+// extensions of certificates, that profile has basic constraints, key usage and
+// extended key usage; the specification wants all others ignored, critical or
+// not, name constraints among them. Verify does not ask whether anybody trusts
+// the chain, what time it is, what the timestamp is worth, or whether critical
+// attributes are processed, for which there is [Content.Unprocessed].
 //
 // Everything that is accepted here is accepted by notation-core-go too. It is
 // the other way round for everything that notation-core-go makes; of what
