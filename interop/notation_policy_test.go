@@ -14,15 +14,17 @@ import (
 // policyDifferences are the trust policy documents of which we say something else than the Notary Project, and why.
 // In force is a document that "policy import" did not see, but somebody else wrote into the directory.
 var policyDifferences = map[string]string{
-	"blob-disputed-global-skip":           "Notation means to refuse it, compares wrongly, and crashes when it verifies",
-	"blob-disputed-name-space":            "no --policy-name names a statement whose name is blank",
-	"image-disputed-name-space":           "the same",
-	"image-disputed-capital-member":       "Notation obeys \"Override\", which its documentation does not have",
-	"image-disputed-member-twice":         "Notation obeys the last, and a reader may have seen the first",
-	"image-disputed-identity-empty-value": "Notation takes \"L=\" for an attribute that the subject must not have",
-	"image-disputed-identity-unescaped":   "RFC 4514, 2.4 wants \"<\" escaped",
-	"image-disputed-store-dot":            "the store would be the directory of all stores",
-	"image-disputed-store-dots":           "the store would be outside the directory of stores",
+	"blob-disputed-global-skip":               "Notation means to refuse it, compares wrongly, and crashes when it verifies",
+	"blob-disputed-name-space":                "no --policy-name names a statement whose name is blank",
+	"image-disputed-name-space":               "the same",
+	"image-disputed-capital-member":           "Notation obeys \"Override\", which its documentation does not have",
+	"image-disputed-member-twice":             "Notation obeys the last, and a reader may have seen the first",
+	"image-disputed-identity-empty-value":     "Notation takes \"L=\" for an attribute that the subject must not have",
+	"image-disputed-identity-backslash-space": "Notation takes the space for a part of the value, and RFC 4514 does not",
+	"image-disputed-identity-replacement":     "U+FFFD is what is read of anything that cannot be",
+	"image-disputed-identity-unescaped":       "RFC 4514, 2.4 wants \"<\" escaped",
+	"image-disputed-store-dot":                "the store would be the directory of all stores",
+	"image-disputed-store-dots":               "the store would be outside the directory of stores",
 }
 
 // policyColumns are those of testdata/policies.txt.
