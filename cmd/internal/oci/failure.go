@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 )
@@ -72,9 +71,6 @@ func (r *registry) fail(ctx context.Context, what string, err error) error {
 	}
 	if strings.Contains(err.Error(), "missing username or password") { // oras-go has no type for it
 		return r.withHint(Unauthorized, fmt.Errorf("%s: the registry asks for a user name and a password, and there is but a token", what), r.login())
-	}
-	if errors.Is(err, errdef.ErrNotFound) {
-		return r.error(NotFound, fmt.Errorf("%s: not found", what))
 	}
 	if text := err.Error(); strings.Contains(text, "bearer realm") { // oras-go has no type for it
 		if inner := errors.Unwrap(err); inner != nil {

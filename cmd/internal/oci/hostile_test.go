@@ -50,10 +50,10 @@ func TestRedirectedWrites(t *testing.T) {
 		elsewhere  bool
 		want       string
 	}{
-		{"manifest, to another host", "PUT .*/manifests/", 307, true, "a PUT is redirected to 127.0.0.1:"},
-		{"manifest, to a page for people", "PUT .*/manifests/", 302, false, "a PUT is redirected to localhost:"},
-		{"blob, to another host", "PUT .*/blobs/", 308, true, "a PUT is redirected to 127.0.0.1:"},
-		{"upload, to another host", "POST .*/blobs/", 307, true, "a POST is redirected to 127.0.0.1:"},
+		{"manifest, to another host", "PUT .*/manifests/", 307, true, "a PUT is redirected to http://127.0.0.1:"},
+		{"manifest, to a page for people", "PUT .*/manifests/", 302, false, "a PUT is redirected to http://localhost:"},
+		{"blob, to another host", "PUT .*/blobs/", 308, true, "a PUT is redirected to http://127.0.0.1:"},
+		{"upload, to another host", "POST .*/blobs/", 307, true, "a POST is redirected to http://127.0.0.1:"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var asked atomic.Int32

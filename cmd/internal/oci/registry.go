@@ -126,7 +126,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
 	}
 	if method := via[0].Method; method != http.MethodGet && method != http.MethodHead && (req.Method != method || !sameOrigin(req.URL, via[0].URL)) {
-		return fmt.Errorf("a %s is redirected to %s: not followed", method, req.URL.Host)
+		return fmt.Errorf("a %s is redirected to %s://%s: not followed", method, req.URL.Scheme, req.URL.Host)
 	}
 	if req.URL.Scheme != "https" && via[0].URL.Scheme == "https" && req.Context().Value(digestKnown{}) == nil {
 		return fmt.Errorf("redirected from https to %s", req.URL.Scheme)
