@@ -92,7 +92,7 @@ func TestNotaryWalkthrough(t *testing.T) {
 		w := newNotaryRun(t)
 		w.all(t, steps)
 		// The section about files goes on from there, where the last step took the authority's store away.
-		w.accept(t, nil, ours("fencepost"), "trust", "add", "--type", "tsa", "--store", "example-tsa", "tsa-root.pem")
+		w.accept(t, nil, ours("fencepost"), "trust", "add", "--type", "tsa", "--store", "example-tsa", "tsa/tsa-root.pem")
 		w.write(t, "app.tar.gz", []byte("a file\n"))
 		w.all(t, readSteps(t, "../doc/notary.md", "## Files"))
 	})
@@ -103,7 +103,7 @@ func TestNotaryWalkthrough(t *testing.T) {
 		w.all(t, steps)
 		image := w.accept(t, nil, "bash", "-euc", `. ./state; printf %s "$IMAGE"`).stdout
 		r := w.refuse(t, []string{"a timestamp would come too late to prove anything"}, ours("fencepost"), "image", "restamp",
-			"--timestamp-url", "http://127.0.0.1:3000", "--timestamp-root-cert", "tsa-root.pem", image)
+			"--timestamp-url", "http://127.0.0.1:3000", "--timestamp-root-cert", "tsa/tsa-root.pem", image)
 		if r.code != 1 {
 			t.Errorf("want exit status 1: %v", r)
 		}

@@ -8,14 +8,14 @@ import (
 )
 
 // A span is a length of time as certificates have it: in years, months or
-// days of the calendar. The zero span is none.
-type span struct{ years, months, days int }
+// days of the calendar, or in hours. The zero span is none.
+type span struct{ years, months, days, hours int }
 
 // maxSpan is the longest span of each unit: GeneralizedTime ends with the year
 // 9999, and nobody means a century.
 const maxSpan = 100
 
-// parseSpan reads "10y", "15mo" or "90d".
+// parseSpan reads "10y", "15mo", "90d" or "8h".
 func parseSpan(text string) (span, error) {
 	for _, unit := range []struct {
 		suffix string
@@ -25,6 +25,7 @@ func parseSpan(text string) (span, error) {
 		{"y", maxSpan, func(n int) span { return span{years: n} }},
 		{"mo", maxSpan * 12, func(n int) span { return span{months: n} }},
 		{"d", maxSpan * 366, func(n int) span { return span{days: n} }},
+		{"h", maxSpan * 366 * 24, func(n int) span { return span{hours: n} }},
 	} {
 		number, ok := strings.CutSuffix(text, unit.suffix)
 		if !ok {
@@ -39,7 +40,7 @@ func parseSpan(text string) (span, error) {
 		}
 		return unit.make(int(n)), nil
 	}
-	return span{}, fmt.Errorf("%q is not a time such as 10y, 15mo or 90d", text)
+	return span{}, fmt.Errorf("%q is not a time such as 10y, 15mo, 90d or 8h", text)
 }
 
 // end is the last second of a span that begins at t (RFC 5280, 4.1.2.5), and
@@ -48,7 +49,7 @@ func (s span) end(t time.Time) time.Time {
 	if s == (span{}) {
 		return time.Time{}
 	}
-	return t.AddDate(s.years, s.months, s.days).Add(-time.Second)
+	return t.AddDate(s.years, s.months, s.days).Add(time.Duration(s.hours)*time.Hour - time.Second)
 }
 
 // String writes the span as it is read.
@@ -60,6 +61,8 @@ func (s *span) String() string {
 		return strconv.Itoa(s.months) + "mo"
 	case s.days != 0:
 		return strconv.Itoa(s.days) + "d"
+	case s.hours != 0:
+		return strconv.Itoa(s.hours) + "h"
 	}
 	return ""
 }

@@ -29,6 +29,7 @@ type dataDir string
 const (
 	keyName    = "tsa.key"
 	chainName  = "tsa-chain.pem"
+	rootName   = "tsa-root.pem" // for those who verify; it is not read again
 	configName = "fencepost.yaml"
 )
 
@@ -95,6 +96,7 @@ func (d dataDir) create(ctx context.Context) error {
 	return writeAll([]cli.File{
 		{Path: d.file(keyName), Data: keyPEM, Mode: 0o600, Existing: cli.Keep},
 		{Path: d.file(chainName), Data: pki.EncodeChain(chain), Mode: 0o644, Existing: cli.Keep},
+		{Path: d.file(rootName), Data: pki.EncodeChain(chain[len(chain)-1:]), Mode: 0o644, Existing: cli.Keep},
 		{Path: d.file(configName), Data: conf, Mode: 0o644, Existing: cli.Keep},
 	})
 }
