@@ -136,7 +136,7 @@ func ReasonOf(err error) (reason Reason, verdict bool) {
 	case errors.As(err, &envelopes):
 		return Reason(envelopes.Reason), true
 	case errors.As(err, &stamps):
-		return Reason(stamps.Reason), Reason(stamps.Reason) != ReasonRevocationUnknown
+		return Reason(stamps.Reason), Reason(stamps.Reason) != ReasonRevocationUnknown && stamps.Reason != countersign.ReasonNoAnswer
 	case errors.As(err, &chain):
 		return Reason(chain.Reason), chain.Reason != verify.ReasonRevocationUnknown
 	}
