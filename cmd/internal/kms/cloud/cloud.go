@@ -272,8 +272,11 @@ func (k *Key) fit(opts crypto.SignerOpts) error {
 			WithHint("ask for a salt as long as the hash")
 	}
 	if !slices.Contains(k.hashes, hash) {
-		return k.call.fault(fault.Unfit, "the key signs with %s, not with %v", hashNames(k.hashes), hash).
-			WithHint("ask for %s, or make a key that signs with %v", hashNames(k.hashes), hash)
+		f := k.call.fault(fault.Unfit, "the key signs with %s, not with %v", hashNames(k.hashes), hash)
+		if isPSS {
+			return f.WithHint("signatures of the Notary Project have the hash that goes with the size of the key: make one with Google's algorithm RSA_SIGN_PSS_2048_SHA256 or RSA_SIGN_PSS_4096_SHA512, or one on P-256")
+		}
+		return f.WithHint("ask for %s, or make a key that signs with %v", hashNames(k.hashes), hash)
 	}
 	return nil
 }

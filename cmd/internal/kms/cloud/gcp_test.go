@@ -127,7 +127,7 @@ func TestGCPOptions(t *testing.T) {
 	_, err = pss.Sign(t.Context(), sum[:], crypto.SHA512)
 	complaint{fault.Unsupported, "RSA-PSS signatures only", "RSA_SIGN_PKCS1_..."}.check(t, pssURI, err)
 	_, err = pss.Sign(t.Context(), digest[:], signer.PSS.Options(crypto.SHA256))
-	complaint{fault.Unfit, "not with SHA-256", "ask for SHA-512"}.check(t, pssURI, err)
+	complaint{fault.Unfit, "not with SHA-256", "RSA_SIGN_PSS_4096_SHA512, or one on P-256"}.check(t, pssURI, err)
 
 	if err := k.Close(); err != nil {
 		t.Error(err)

@@ -169,7 +169,7 @@ func (k *Key) Sign(ctx context.Context, digest []byte, opts crypto.SignerOpts) (
 	}
 	signature, err := k.command.run(ctx, call{op: opSign, words: []string{"sign", name}, input: digest, limit: maxSignature})
 	if err != nil {
-		if f, ok := errors.AsType[*fault.Error](err); ok && isPSS && f.Kind == fault.Unfit {
+		if f, ok := errors.AsType[*fault.Error](err); ok && isPSS && f.Kind == fault.Unfit && f.Hint != "" {
 			f.Hint += ", and see whether it knows how to make RSA-PSS signatures at all"
 		}
 		return nil, err

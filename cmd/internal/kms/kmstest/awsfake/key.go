@@ -27,8 +27,8 @@ const (
 	RSA4096   Spec = "RSA_4096"
 	Edwards   Spec = "ECC_NIST_EDWARDS25519"
 	Symmetric Spec = "SYMMETRIC_DEFAULT"
-	// PSSOnly is an RSA key of 2048 bits whose algorithms begin with PSS, which
-	// AWS has none of today; the order of the list is not documented.
+	// PSSOnly is an RSA key of 2048 bits that signs by PSS alone, as AWS has none
+	// today.
 	PSSOnly Spec = "RSA_2048_PSS"
 )
 
