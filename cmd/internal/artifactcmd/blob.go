@@ -112,7 +112,7 @@ func (o *blobSign) run(ctx context.Context, env *cli.Env, file string) error {
 	}
 	sig, err := s.Sign(ctx, t)
 	if err != nil {
-		return classify(err)
+		return unsigned(err)
 	}
 	return write(env, out, sig, file, "signed")
 }

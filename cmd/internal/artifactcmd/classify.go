@@ -7,6 +7,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/countersign"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
@@ -20,15 +21,32 @@ func classify(err error) error {
 	switch {
 	case errors.As(err, &ce):
 		return err
+	case errors.As(err, &stamp) && stamp.Reason == countersign.ReasonNoAnswer:
+		// Of several authorities, perhaps one would have stamped.
+		return err
 	case errors.As(err, &refusal):
 		return cli.Refused(refusal.Info.String(), err)
-	case errors.As(err, &stamp) && stamp.Reason == countersign.ReasonNoAnswer:
-		return err
 	}
 	if reason, verdict := notary.ReasonOf(err); verdict {
 		return cli.Refused(string(reason), err)
 	}
 	return err
+}
+
+// unsigned gives the error of a signing its exit status. Of all that can go wrong
+// only an authority, or its timestamp, says no: a key that does not sign, or is
+// not that of the chain, leaves it open whether another try would.
+func unsigned(err error) error {
+	var stamp *countersign.Error
+	if errors.As(err, &stamp) {
+		return classify(err)
+	}
+	reason, _ := notary.ReasonOf(err)
+	out := &cli.Error{Code: cli.Unknown, Reason: string(reason), Err: err}
+	if reason == notary.Reason(envelope.ReasonChain) {
+		out.Hint = "the file has the certificate of the key first, then that of each issuer, the root last"
+	}
+	return out
 }
 
 func now() time.Time { return time.Now() }

@@ -4,8 +4,6 @@
 package artifactcmd
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -75,6 +73,3 @@ func exactly(name string) cobra.PositionalArgs {
 		return refuseEmpty(cmd, args)
 	}
 }
-
-// errNothing is why there is nothing to show.
-var errNothing = errors.New("no signature is associated with it")

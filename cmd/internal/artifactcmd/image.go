@@ -74,7 +74,7 @@ func (o *imageSign) run(ctx context.Context, env *cli.Env, ref string) error {
 	}
 	sig, err := s.Sign(ctx, notary.TargetOf(a.subject))
 	if err != nil {
-		return classify(err)
+		return unsigned(err)
 	}
 	return push(ctx, env, a, sig, "signed")
 }
@@ -92,8 +92,7 @@ func push(ctx context.Context, env *cli.Env, a *artifact, sig *notary.Signature,
 
 // repositoryOf is what stands before the digest of an artifact.
 func repositoryOf(artifact string) string {
-	name, _, _ := strings.Cut(artifact, "@")
-	return name
+	return artifact[:strings.LastIndexByte(artifact, '@')]
 }
 
 // imageVerify are the flags of "image verify".
@@ -280,44 +279,49 @@ func (o *imageRestamp) run(ctx context.Context, env *cli.Env, ref string) error 
 
 // choose returns the signature that is meant.
 func (o *imageRestamp) choose(ctx context.Context, a *artifact) (*notary.Stored, error) {
-	all, err := storedSignatures(ctx, a, o.max)
-	if err != nil {
-		return nil, err
-	}
+	var chosen *notary.Stored
 	var digests []string
-	for _, s := range all {
+	err := signaturesOf(ctx, a, o.max, func(s notary.Stored) notary.Stored { return s }, func(s notary.Stored) error {
 		digests = append(digests, s.Descriptor.Digest.String())
-		if o.signature == s.Descriptor.Digest.String() || o.signature == "" && len(all) == 1 {
-			return &s, s.Err
+		switch {
+		case o.signature == digests[len(digests)-1]:
+			chosen = &s
+			return notary.Stop
+		case o.signature == "" && len(digests) == 1:
+			chosen = &s
 		}
-	}
+		return nil
+	})
 	switch {
-	case len(all) == 0:
+	case err != nil:
+		return nil, err
+	case len(digests) == 0:
 		return nil, cli.Refused(reasonNone, fmt.Errorf("%s: %w", a, notary.ErrNoSignature))
-	case o.signature == "":
-		return nil, cli.Hint(fmt.Errorf("%s has %d signatures", a, len(all)), "name one with --signature: %s", strings.Join(digests, ", "))
+	case o.signature == "" && len(digests) > 1:
+		return nil, cli.Hint(fmt.Errorf("%s has %d signatures", a, len(digests)), "name one with --signature: %s", strings.Join(digests, ", "))
+	case chosen == nil:
+		return nil, fmt.Errorf("%s has no signature %s", a, o.signature)
+	case chosen.Err != nil:
+		return nil, classify(chosen.Err)
 	}
-	return nil, fmt.Errorf("%s has no signature %s", a, o.signature)
+	return chosen, nil
 }
 
 // reasonNone is the reason of an answer about an artifact without signatures.
 const reasonNone = "no-signature"
 
-// storedSignatures fetches the signatures of an artifact. Not one of them is
-// verified.
-func storedSignatures(ctx context.Context, a *artifact, max int) ([]notary.Stored, error) {
+// signaturesOf visits the signatures of an artifact. Not one of them is verified.
+// What handle makes of one is all that is kept of it: there may be many, and
+// large ones.
+func signaturesOf[T any](ctx context.Context, a *artifact, max int, handle func(notary.Stored) T, visit func(T) error) error {
 	if max < 1 {
-		return nil, cli.Usagef("--max-signatures is at least 1, not %d", max)
+		return cli.Usagef("--max-signatures is at least 1, not %d", max)
 	}
-	var all []notary.Stored
-	err := notary.Signatures(ctx, notary.Query{Repository: a.repository, Subject: a.subject, Max: max}, func(ctx context.Context, s notary.Stored) (struct{}, error) {
-		return struct{}{}, ctx.Err()
-	}, func(s notary.Stored, _ struct{}) error {
-		all = append(all, s)
-		return nil
-	})
+	err := notary.Signatures(ctx, notary.Query{Repository: a.repository, Subject: a.subject, Max: max}, func(ctx context.Context, s notary.Stored) (T, error) {
+		return handle(s), ctx.Err()
+	}, func(_ notary.Stored, made T) error { return visit(made) })
 	if errors.Is(err, notary.ErrTooMany) {
 		err = cli.Hint(err, "look at more with --max-signatures")
 	}
-	return all, err
+	return err
 }

@@ -49,23 +49,33 @@ func (o *imageInspect) run(ctx context.Context, env *cli.Env, ref string) error 
 	if err != nil {
 		return err
 	}
-	all, err := storedSignatures(ctx, a, o.max)
+	image := show.Image{Reference: a.String(), MediaType: a.subject.MediaType, Signatures: []*show.Signature{}}
+	type described struct {
+		signature *show.Signature
+		err       error
+	}
+	var failed error
+	read, undecided := 0, false
+	err = signaturesOf(ctx, a, o.max, func(s notary.Stored) described {
+		name := s.Descriptor.Digest.String()
+		if s.Err != nil {
+			return described{show.Unreadable(name, s.Err), s.Err}
+		}
+		return described{show.Describe(name, s.Envelope), nil}
+	}, func(d described) error {
+		image.Signatures = append(image.Signatures, d.signature)
+		if d.err == nil {
+			read++
+			return nil
+		}
+		_, verdict := notary.ReasonOf(d.err)
+		failed, undecided = d.err, undecided || !verdict
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	image := show.Image{Reference: a.String(), MediaType: a.subject.MediaType, Signatures: []*show.Signature{}}
-	var failed error
-	read, undecided := 0, false
-	for _, s := range all {
-		if s.Err != nil {
-			_, verdict := notary.ReasonOf(s.Err)
-			failed, undecided = s.Err, undecided || !verdict
-			image.Signatures = append(image.Signatures, show.Unreadable(s.Descriptor.Digest.String(), s.Err))
-			continue
-		}
-		read++
-		image.Signatures = append(image.Signatures, show.Describe(s.Descriptor.Digest.String(), s.Envelope))
-	}
+	all := len(image.Signatures)
 	if env.JSON {
 		err = env.WriteJSON(image)
 	} else {
@@ -74,11 +84,11 @@ func (o *imageInspect) run(ctx context.Context, env *cli.Env, ref string) error 
 	switch {
 	case err != nil:
 		return err
-	case len(all) == 0 && env.JSON:
+	case all == 0 && env.JSON:
 		return cli.Silently(cli.No)
-	case len(all) == 0:
+	case all == 0:
 		return cli.Refused(reasonNone, fmt.Errorf("%s: %w", a, notary.ErrNoSignature))
-	case read == len(all):
+	case read == all:
 		return nil
 	}
 	code := cli.No
@@ -88,7 +98,7 @@ func (o *imageInspect) run(ctx context.Context, env *cli.Env, ref string) error 
 	if env.JSON {
 		return cli.Silently(code)
 	}
-	return &cli.Error{Code: code, Err: fmt.Errorf("%d of %s could not be read, the last because %w", len(all)-read, cli.Plural(len(all), "signature"), failed)}
+	return &cli.Error{Code: code, Err: fmt.Errorf("%d of %s could not be read, the last because %w", all-read, cli.Plural(all, "signature"), failed)}
 }
 
 func newBlobInspect(env *cli.Env) *cobra.Command {

@@ -24,7 +24,7 @@ const (
 	parallel = 16
 	// maxInFlight bounds the octets of envelopes that are fetched and not yet
 	// verified. An honest one has some 10 KiB.
-	maxInFlight = 64 << 20
+	maxInFlight = envelope.MaxSize
 )
 
 // Signatures of an artifact that are too many to look at.
