@@ -436,7 +436,11 @@ func (o *createOptions) tell(env *cli.Env, a createJSON) error {
 	case a.Identity != "":
 		line("identity", a.Identity+" (for a trust policy)")
 	case a.nameless != nil:
-		line("identity", "none for a trust policy: "+a.nameless.Error())
+		why := "none for a trust policy: " + a.nameless.Error()
+		if o.request == "" { // whose name is as it is
+			why += "; give --organization, --state and --country"
+		}
+		line("identity", why)
 	}
 	if a.PrivateKeyNotAfter != nil {
 		line("key ends", a.PrivateKeyNotAfter.Format(time.RFC3339))

@@ -142,6 +142,9 @@ func TestSignerBelowCA(t *testing.T) {
 	good(t, "create", "--role", "ca", "--out", filepath.Join(dir, "ca"), "--organization", "Example")
 	for _, name := range []string{"Alice", "Bob"} {
 		out := filepath.Join(dir, name)
+		if text := good(t, "create", "--role", "code-signing", "--out", out+" in words"); !strings.Contains(text, "no C, which is mandatory to compare it; give --organization, --state and --country") {
+			t.Errorf("nothing says how to have an identity:\n%s", text)
+		}
 		answer := good(t, "create", "--role", "code-signing", "--out", out, "--common-name", name, "--validity", "90d", "--json",
 			"--issuer", filepath.Join(dir, "ca", "chain.pem"), "--issuer-key", "file:"+filepath.Join(dir, "ca", "key.pem"))
 		chain := inOrder(t, filepath.Join(out, "chain.pem"))
