@@ -67,12 +67,13 @@ func describeSigned(env *cli.Env, s *notary.Signature, of string) *signedJSON {
 	}
 	if s.Timestamp != nil {
 		for _, err := range s.Timestamp.Failed {
-			env.Warn("timestamp: %v", err)
-			out.Warnings = append(out.Warnings, err.Error())
+			text := "timestamp: " + notary.Text(err)
+			env.Warn("%s", text)
+			out.Warnings = append(out.Warnings, text)
 		}
 	}
 	if s.Uncovered != nil {
-		text := fmt.Sprintf("this signature will not verify where timestamps are asked for: %v", s.Uncovered)
+		text := fmt.Sprintf("this signature will not verify where timestamps are asked for: %s", notary.Detail(s.Uncovered))
 		env.Warn("%s", text)
 		out.Warnings = append(out.Warnings, text)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/revocation"
 	"github.com/fencepost-tsa/fencepost/verify"
 )
@@ -25,6 +26,9 @@ func (o *asking) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.offline, "offline", false, "ask no OCSP responder and fetch no revocation list: only --crl and what was kept count")
 	f.BoolVar(&o.noCache, "no-cache", false, "ask anew, and keep no answer about revocation")
 }
+
+// given reports whether any of the flags is.
+func (o *asking) given() bool { return len(o.crls) > 0 || o.offline || o.noCache }
 
 // timeout of one question: those who verify a thousand signatures do not wait
 // for long, and those who have none are refused.
@@ -57,6 +61,18 @@ func (o *asking) fetcher(env *cli.Env) (*revocation.Fetcher, error) {
 	}
 	return revocation.New(cfg), nil
 }
+
+// worded is an error with another text.
+type worded struct {
+	text string
+	err  error
+}
+
+func (w *worded) Error() string { return w.text }
+func (w *worded) Unwrap() error { return w.err }
+
+// plain takes the names of packages out of the text of an error.
+func plain(err error) error { return &worded{notary.Text(err), err} }
 
 // prefixed puts a file's name before an error.
 func prefixed(file string, err error) error { return fmt.Errorf("%s: %w", file, err) }

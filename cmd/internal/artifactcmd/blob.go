@@ -190,7 +190,7 @@ func (o *blobVerify) run(ctx context.Context, env *cli.Env, file string) error {
 	if o.signature == "" {
 		return cli.Usagef("--signature is missing: the file with the signature of %s", file)
 	}
-	metadata, err := pairs("user-metadata", o.verifying.metadata)
+	metadata, err := o.verifying.check()
 	if err != nil {
 		return err
 	}

@@ -23,14 +23,16 @@ func classify(err error) error {
 		return err
 	case errors.As(err, &stamp) && stamp.Reason == countersign.ReasonNoAnswer:
 		// Of several authorities, perhaps one would have stamped.
-		return err
+		return cli.Hint(&cli.Error{Code: cli.Unknown, Reason: string(stamp.Reason), Err: plain(err)},
+			"see that the URL is that of an authority, and that it can be reached from here")
 	case errors.As(err, &refusal):
-		return cli.Refused(refusal.Info.String(), err)
+		return cli.Refused(refusal.Info.String(), plain(err))
 	}
-	if reason, verdict := notary.ReasonOf(err); verdict {
-		return cli.Refused(string(reason), err)
+	reason, verdict := notary.ReasonOf(err)
+	if verdict {
+		return cli.Refused(string(reason), plain(err))
 	}
-	return err
+	return &cli.Error{Code: cli.Unknown, Reason: string(reason), Err: plain(err)}
 }
 
 // unsigned gives the error of a signing its exit status. Of all that can go wrong
@@ -42,7 +44,7 @@ func unsigned(err error) error {
 		return classify(err)
 	}
 	reason, _ := notary.ReasonOf(err)
-	out := &cli.Error{Code: cli.Unknown, Reason: string(reason), Err: err}
+	out := &cli.Error{Code: cli.Unknown, Reason: string(reason), Err: plain(err)}
 	if reason == notary.Reason(envelope.ReasonChain) {
 		out.Hint = "the file has the certificate of the key first, then that of each issuer, the root last"
 	}

@@ -142,7 +142,7 @@ func (o *imageVerify) run(ctx context.Context, env *cli.Env, ref string) error {
 	case !o.registry.layout && o.scope != "":
 		return cli.Usagef("--scope goes with --oci-layout: a registry's artifact has the scope of its repository")
 	}
-	want, err := pairs("user-metadata", o.verifying.metadata)
+	want, err := o.verifying.check()
 	if err != nil {
 		return err
 	}
@@ -298,13 +298,25 @@ func (o *imageRestamp) choose(ctx context.Context, a *artifact) (*notary.Stored,
 	case len(digests) == 0:
 		return nil, cli.Refused(reasonNone, fmt.Errorf("%s: %w", a, notary.ErrNoSignature))
 	case o.signature == "" && len(digests) > 1:
-		return nil, cli.Hint(fmt.Errorf("%s has %d signatures", a, len(digests)), "name one with --signature: %s", strings.Join(digests, ", "))
+		return nil, cli.Hint(fmt.Errorf("%s has %d signatures", a, len(digests)), "name one with --signature: %s", some(digests))
 	case chosen == nil:
-		return nil, fmt.Errorf("%s has no signature %s", a, o.signature)
+		return nil, cli.Hint(fmt.Errorf("%s has no signature %s", a, o.signature), "there are %s", some(digests))
 	case chosen.Err != nil:
 		return nil, classify(chosen.Err)
 	}
 	return chosen, nil
+}
+
+// maxNamed is how many signatures a hint names.
+const maxNamed = 10
+
+// some lists digests for a hint.
+func some(digests []string) string {
+	text := strings.Join(digests[:min(len(digests), maxNamed)], ", ")
+	if more := len(digests) - maxNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // reasonNone is the reason of an answer about an artifact without signatures.

@@ -115,7 +115,7 @@ Exit status: 0 shown, 1 it is no signature, 2 it could not be read.`,
 			e, err := readSignature(env, args[0])
 			var malformed *envelope.Error
 			if errors.As(err, &malformed) {
-				return cli.Refused(string(malformed.Reason), err)
+				return cli.Refused(string(malformed.Reason), plain(err))
 			}
 			if err != nil {
 				return err

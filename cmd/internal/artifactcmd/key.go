@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
@@ -33,6 +34,9 @@ func openIdentity(ctx context.Context, env *cli.Env, dir directory.Dir, key, cha
 		}
 		return openPair(ctx, env, u, chain)
 	}
+	if chain != "" && key == "" {
+		return nil, cli.Hint(cli.Usagef("--certificate-chain without --key"), "name the key with --key file:FILE, or another URI")
+	}
 	if chain != "" {
 		return nil, cli.Hint(cli.Usagef("--certificate-chain goes with a key URI: a key of signingkeys.json names its own"), "write file:%s if --key is a file", key)
 	}
@@ -45,6 +49,9 @@ func openIdentity(ctx context.Context, env *cli.Env, dir directory.Dir, key, cha
 	}
 	named, err := keys.Get(key)
 	if err != nil {
+		if st, missing := os.Stat(key); missing == nil && st.Mode().IsRegular() {
+			return nil, cli.Hint(err, "there is a file of that name: write --key file:%s, and its chain with --certificate-chain", key)
+		}
 		return nil, err
 	}
 	return openPair(ctx, env, signer.URI{Scheme: signer.SchemeFile, Path: named.KeyPath}, named.CertPath)

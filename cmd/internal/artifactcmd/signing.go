@@ -68,7 +68,7 @@ func (o *signing) formatOf(dir directory.Dir) (envelope.Format, error) {
 	if o.format != "" {
 		format, err := envelope.ParseFormat(o.format)
 		if err != nil {
-			return "", cli.Usagef("--signature-format: %w", err)
+			return "", cli.Usagef("--signature-format: %s", strings.TrimPrefix(err.Error(), "envelope: "))
 		}
 		return format, nil
 	}
@@ -106,6 +106,8 @@ func (o *stamping) stamper(env *cli.Env) (*countersign.Stamper, error) {
 	}
 	trusts := len(o.roots) > 0 || o.systemRoots
 	switch {
+	case !given && !trusts && o.asking.given():
+		return nil, cli.Usagef("--crl, --offline and --no-cache are about the timestamp authority: they go with --timestamp-url")
 	case !given && !trusts:
 		return nil, nil
 	case !given:
@@ -148,7 +150,7 @@ func readRoot(env *cli.Env, file string) (*x509.Certificate, error) {
 	}
 	root, err := countersign.ReadRoot(data)
 	if err != nil {
-		return nil, prefixed(file, err)
+		return nil, &worded{file + ": " + notary.Detail(err), err}
 	}
 	return root, nil
 }

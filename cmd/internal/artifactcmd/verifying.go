@@ -15,12 +15,14 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/directory"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/truststore"
+	"github.com/fencepost-tsa/fencepost/verify"
 )
 
 // verifying are the flags of the commands that verify.
 type verifying struct {
 	metadata []string
 	at       string
+	now      time.Time // that of at, after check
 	verbose  bool
 	asking   asking
 }
@@ -33,15 +35,23 @@ func (o *verifying) flags(cmd *cobra.Command) {
 	o.asking.flags(cmd)
 }
 
+// check reads the flags that can be wrong, before anything else is done: also
+// where nothing is verified then. It returns the metadata.
+func (o *verifying) check() (map[string]string, error) {
+	if o.at != "" {
+		var err error
+		if o.now, err = time.Parse(time.RFC3339, o.at); err != nil {
+			return nil, cli.Usagef("--at %q is not a time such as 2006-01-02T15:04:05Z", o.at)
+		}
+	}
+	return pairs("user-metadata", o.metadata)
+}
+
 // open makes of the flags what verifies.
 func (o *verifying) open(env *cli.Env, dir directory.Dir) (*notary.Verifier, error) {
 	cfg := notary.VerifierConfig{Now: time.Now}
 	if o.at != "" {
-		at, err := time.Parse(time.RFC3339, o.at)
-		if err != nil {
-			return nil, cli.Usagef("--at %q is not a time such as 2006-01-02T15:04:05Z", o.at)
-		}
-		cfg.Now = func() time.Time { return at }
+		cfg.Now = func() time.Time { return o.now }
 	}
 	var err error
 	if cfg.Revocation, err = o.asking.fetcher(env); err != nil {
@@ -95,7 +105,7 @@ func describeOutcome(signature, mediaType string, o *notary.Outcome) outcomeJSON
 	out := outcomeJSON{Signature: signature, MediaType: mediaType, Verified: o.Verified, Checks: o.Checks, Timestamp: describeTimestamp(o.Timestamp)}
 	if o.Err != nil {
 		out.Reason, _ = notary.ReasonOf(o.Err)
-		out.Error = o.Err.Error()
+		out.Error = notary.Detail(o.Err)
 	}
 	if c := o.Content; c != nil {
 		if !c.SigningTime.IsZero() {
@@ -149,7 +159,7 @@ func skip(env *cli.Env, st *trustpolicy.Statement, of string) error {
 // not be judged leave the question open.
 func (v *verifiedJSON) tell(env *cli.Env, err error, verbose, undecided bool) error {
 	if err != nil {
-		v.Error = err.Error()
+		v.Error = notary.Detail(err)
 		for _, s := range v.Signatures {
 			v.Reason = s.Reason
 		}
@@ -193,7 +203,7 @@ func (v *verifiedJSON) tell(env *cli.Env, err error, verbose, undecided bool) er
 	if env.JSON {
 		return cli.Silently(code)
 	}
-	return &cli.Error{Code: code, Reason: string(v.Reason), Err: fmt.Errorf("signature verification failed for %s: %w", v.Artifact, err), Hint: hint(err)}
+	return &cli.Error{Code: code, Reason: string(v.Reason), Err: &worded{fmt.Sprintf("signature verification failed for %s: %s", v.Artifact, v.Error), err}, Hint: hint(err)}
 }
 
 // warn tells of failures that the trust policy only logs.
@@ -207,11 +217,17 @@ func warn(env *cli.Env, checks []notary.Check) {
 
 // hint says what to do about a failure.
 func hint(err error) string {
+	if reason, _ := notary.ReasonOf(err); reason == notary.Reason(verify.ReasonFuture) {
+		return "it was stamped after the time at which it is verified: see --at, or compare this machine's clock with the authority's"
+	}
 	if h := cli.HintOf(err); h != "" {
 		return h
 	}
 	if errors.Is(err, notary.ErrNoSignature) {
 		return "make sure the artifact was signed: fencepost image list shows what is there"
+	}
+	if errors.Is(err, notary.ErrTooMany) {
+		return "look at more with --max-signatures"
 	}
 	switch reason, _ := notary.ReasonOf(err); reason {
 	case notary.ReasonUntrusted:
@@ -220,6 +236,10 @@ func hint(err error) string {
 		return "a signature without a timestamp verifies where the statement says verifyTimestamp: afterCertExpiry, until its certificate expires"
 	case notary.ReasonCertificateValidity:
 		return "a signature with a timestamp outlives its certificate where the statement names a trust store tsa:NAME"
+	case notary.ReasonIdentity:
+		return "the statement's trustedIdentities say who may sign"
+	case notary.ReasonExpired:
+		return "have it signed anew"
 	case notary.ReasonRevocationUnknown:
 		return "reach the responder, or give the list of the authority with --crl FILE"
 	}

@@ -2,6 +2,7 @@ package notary
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/countersign"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
@@ -143,16 +144,34 @@ func ReasonOf(err error) (reason Reason, verdict bool) {
 	return "", false
 }
 
-// detailOf returns the text of an error without the reason, which stands beside
-// it.
-func detailOf(err error) string {
-	switch e := err.(type) {
-	case *envelope.Error:
-		return e.Detail
-	case *countersign.Error:
-		return e.Detail
-	case *verify.Error:
-		return e.Detail
+// Detail returns the text of an error for people, without the reason and the
+// names of packages.
+func Detail(err error) string { return worded(err, "") }
+
+// Text returns the text of an error for people, with the reason and without the
+// names of packages.
+func Text(err error) string { return worded(err, ": ") }
+
+// worded puts the reason of an error, with what follows it, and the detail in
+// the place of its text.
+func worded(err error, after string) string {
+	text := err.Error()
+	replace := func(e error, reason, detail string) string {
+		if after == "" {
+			reason = ""
+		}
+		return strings.Replace(text, e.Error(), reason+after+detail, 1)
 	}
-	return err.Error()
+	var envelopes *envelope.Error
+	var stamps *countersign.Error
+	var chain *verify.Error
+	switch {
+	case errors.As(err, &envelopes):
+		return replace(envelopes, string(envelopes.Reason), envelopes.Detail)
+	case errors.As(err, &stamps):
+		return replace(stamps, string(stamps.Reason), stamps.Detail)
+	case errors.As(err, &chain):
+		return replace(chain, string(chain.Reason), chain.Detail)
+	}
+	return text
 }

@@ -52,7 +52,7 @@ func (o *Outcome) add(name Name, action trustpolicy.Action, detail string, err e
 		if !verdict {
 			c.Result = Unknown
 		}
-		c.Detail = detailOf(err)
+		c.Detail = Detail(err)
 	}
 	o.Checks = append(o.Checks, c)
 	if err == nil || action == trustpolicy.Log {

@@ -16,6 +16,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/truststore"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/revocation"
+	"github.com/fencepost-tsa/fencepost/verify"
 )
 
 // VerifierConfig is what NewVerifier makes a Verifier of.
@@ -184,7 +185,7 @@ func (v *Verifier) authentic(c *envelope.Content, st *trustpolicy.Statement) (in
 			}
 		}
 	}
-	return -1, "", because(ReasonUntrusted, fmt.Errorf("no certificate of the chain of %s is in the trust stores %s", c.Chain[0].Subject, strings.Join(names, ", ")))
+	return -1, "", because(ReasonUntrusted, fmt.Errorf("no certificate of the chain of %s is in the trust stores %s:%s", c.Chain[0].Subject, kind, strings.Join(names, fmt.Sprintf(", %s:", kind))))
 }
 
 func (v *Verifier) expiry(c *envelope.Content) (string, error) {
@@ -262,7 +263,10 @@ func (v *Verifier) revoked(ctx context.Context, o *Outcome, anchor int) (string,
 	chain := o.Content.Chain
 	findings, err := v.cfg.Revocation.Chain(ctx, chain[:min(anchor+2, len(chain))], v.cfg.Now())
 	o.Findings = findings
-	if err != nil {
+	var refused *verify.Error
+	if errors.As(err, &refused) && refused.Reason == verify.ReasonRevocationUnknown {
+		return "", fmt.Errorf("the revocation of a certificate is not known: %w", err)
+	} else if err != nil {
 		return "", err
 	}
 	silent := 0

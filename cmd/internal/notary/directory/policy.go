@@ -40,9 +40,13 @@ func (d Dir) policy(what string, names ...string) (string, []byte, error) {
 		}
 	}
 	path := filepath.Join(d.Path, names[0])
+	flag := ""
+	if names[0] == FilePolicyName {
+		flag = " --blob"
+	}
 	e := &Error{Reason: ReasonAbsent, Path: path,
 		Err:    fmt.Errorf("there is no trust policy for %s in %s: %w", what, d.Path, fs.ErrNotExist),
-		advice: "make one with fencepost policy init, or bring one with fencepost policy import"}
+		advice: fmt.Sprintf("make one with fencepost policy init%s, or bring one with fencepost policy import%s", flag, flag)}
 	if other := d.notations(); other != "" {
 		for _, name := range names {
 			if _, err := os.Lstat(filepath.Join(other, name)); err == nil {
