@@ -220,7 +220,7 @@ func (o *blobVerify) run(ctx context.Context, env *cli.Env, file string) error {
 	if err != nil {
 		return err
 	}
-	answer := verifiedJSON{Artifact: file, Verified: outcome.Verified, Policy: st.Name, Level: st.Level,
+	answer := verifiedJSON{Artifact: file, Verified: outcome.Verified, Policy: st.Name, Level: st.Level, At: o.verifying.now,
 		Signatures: []outcomeJSON{describeOutcome(o.signature, mediaType, outcome)}}
 	return answer.tell(env, outcome.Err, o.verifying.verbose, outcome.Undecided)
 }

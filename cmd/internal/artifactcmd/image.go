@@ -186,7 +186,7 @@ func (o *imageVerify) run(ctx context.Context, env *cli.Env, ref string) error {
 	if err != nil {
 		return err
 	}
-	answer := verifiedJSON{Artifact: a.String(), Verified: report.Verified, Policy: st.Name, Level: st.Level, Signatures: []outcomeJSON{}}
+	answer := verifiedJSON{Artifact: a.String(), Verified: report.Verified, Policy: st.Name, Level: st.Level, At: o.verifying.now, Signatures: []outcomeJSON{}}
 	for _, s := range report.Signatures {
 		mediaType := ""
 		if s.Format != "" {

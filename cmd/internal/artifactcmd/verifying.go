@@ -22,7 +22,7 @@ import (
 type verifying struct {
 	metadata []string
 	at       string
-	now      time.Time // that of at, after check
+	now      *time.Time // that of at, after check; nil without it
 	verbose  bool
 	asking   asking
 }
@@ -39,10 +39,12 @@ func (o *verifying) flags(cmd *cobra.Command) {
 // where nothing is verified then. It returns the metadata.
 func (o *verifying) check() (map[string]string, error) {
 	if o.at != "" {
-		var err error
-		if o.now, err = time.Parse(time.RFC3339, o.at); err != nil {
+		at, err := time.Parse(time.RFC3339, o.at)
+		if err != nil {
 			return nil, cli.Usagef("--at %q is not a time such as 2006-01-02T15:04:05Z", o.at)
 		}
+		at = at.UTC()
+		o.now = &at
 	}
 	return pairs("user-metadata", o.metadata)
 }
@@ -50,8 +52,8 @@ func (o *verifying) check() (map[string]string, error) {
 // open makes of the flags what verifies.
 func (o *verifying) open(env *cli.Env, dir directory.Dir) (*notary.Verifier, error) {
 	cfg := notary.VerifierConfig{Now: time.Now}
-	if o.at != "" {
-		cfg.Now = func() time.Time { return o.now }
+	if o.now != nil {
+		cfg.Now = func() time.Time { return *o.now }
 	}
 	var err error
 	if cfg.Revocation, err = o.asking.fetcher(env); err != nil {
@@ -71,7 +73,10 @@ type verifiedJSON struct {
 	// Policy is the name of the statement that applies, Level its level.
 	Policy string            `json:"policy"`
 	Level  trustpolicy.Level `json:"level"`
-	// Reason is that of the last signature, Error why none is verified.
+	// At is the time of --at, of which the verdict is; absent without it.
+	At *time.Time `json:"at,omitempty"`
+	// Reason is that of the last signature, or no-signature, Error why none is
+	// verified.
 	Reason notary.Reason `json:"reason,omitempty"`
 	Error  string        `json:"error,omitempty"`
 	// Signatures are those that were looked at: all, up to the first that is
@@ -163,6 +168,9 @@ func (v *verifiedJSON) tell(env *cli.Env, err error, verbose, undecided bool) er
 		for _, s := range v.Signatures {
 			v.Reason = s.Reason
 		}
+		if errors.Is(err, notary.ErrNoSignature) {
+			v.Reason = reasonNone
+		}
 	}
 	if env.JSON {
 		if err := env.WriteJSON(v); err != nil {
@@ -170,7 +178,11 @@ func (v *verifiedJSON) tell(env *cli.Env, err error, verbose, undecided bool) er
 		}
 	} else {
 		if v.Verified {
-			if err := env.Answer("Successfully verified signature for %s", v.Artifact); err != nil {
+			text := "Successfully verified signature for " + v.Artifact
+			if v.At != nil {
+				text += " as of " + v.At.Format(time.RFC3339)
+			}
+			if err := env.Answer("%s", text); err != nil {
 				return err
 			}
 		}

@@ -131,7 +131,7 @@ type held struct {
 func (q *Query) fetch(ctx context.Context, r oci.Referrer, memory *semaphore.Weighted) (s held) {
 	s.Descriptor, s.Manifest, s.Err = r.Descriptor, r.Manifest, r.Err
 	if s.Err != nil {
-		s.Err = unknown(ReasonFetch, s.Err)
+		s.Err = unfetched(s.Err)
 		return s
 	}
 	if s.Manifest == nil {

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -60,7 +61,7 @@ func (l *List) Write(w io.Writer) error {
 	}
 	root := &inspect.Node{Text: l.Reference}
 	for _, f := range l.Formats {
-		format := root.Add(short(f.ArtifactType))
+		format := root.Add(cmp.Or(short(f.ArtifactType), "(of a type that is not known)"))
 		for _, s := range f.Signatures {
 			text := short(s.Digest)
 			if s.Tag != "" {
