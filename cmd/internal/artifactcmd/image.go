@@ -270,6 +270,9 @@ func (o *imageRestamp) run(ctx context.Context, env *cli.Env, ref string) error 
 	if err != nil {
 		return err
 	}
+	if err := notary.CheckSubject(&stored.Envelope.Unverified, a.subject); err != nil { // before anybody is asked
+		return classify(err)
+	}
 	sig, err := notary.Restamp(ctx, stored.Envelope, stamper, now)
 	if err != nil {
 		return classify(err)

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -137,14 +136,23 @@ func Restamp(ctx context.Context, e *envelope.Envelope, stamper *countersign.Sta
 	return sig, nil
 }
 
-// Push stores a signature beside the artifact that it is of.
-func Push(ctx context.Context, repo *oci.Repository, subject oci.Descriptor, s *Signature) (oci.Descriptor, error) {
-	target, err := envelope.ParsePayload(s.Content.Payload)
+// CheckSubject reports why what is signed is not the artifact that a signature is
+// stored with: a registry may list any. Its error has a reason.
+func CheckSubject(c *envelope.Content, subject oci.Descriptor) error {
+	target, err := envelope.ParsePayload(c.Payload)
 	if err != nil {
-		return oci.Descriptor{}, err
+		return err
 	}
 	if target.Digest != subject.Digest.String() || target.Size != subject.Size || target.MediaType != subject.MediaType {
-		return oci.Descriptor{}, errors.New("the signature is of another artifact than the one it is to be stored with")
+		return because(ReasonArtifact, fmt.Errorf("the signature is of another artifact, %s, than the one it is stored with", target.Digest))
+	}
+	return nil
+}
+
+// Push stores a signature beside the artifact that it is of.
+func Push(ctx context.Context, repo *oci.Repository, subject oci.Descriptor, s *Signature) (oci.Descriptor, error) {
+	if err := CheckSubject(s.Content, subject); err != nil {
+		return oci.Descriptor{}, err
 	}
 	thumbprints := make([]string, len(s.Content.Chain))
 	for i, cert := range s.Content.Chain {
