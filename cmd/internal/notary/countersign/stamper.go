@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/tsp"
@@ -129,6 +130,7 @@ func unanswered(err error) error {
 	switch {
 	case errors.As(err, &v):
 		e.Reason, e.Cure = Reason(v.Reason), string(cures[v.Reason])
+		e.Detail = strings.Replace(e.Detail, v.Error(), v.Detail, 1)
 		if v.Reason == verify.ReasonUntrusted {
 			e.Cure = "see that the root is that of the authority, and that the authority sends its chain; sigstore's timestamp-server needs --include-chain-in-response"
 		}
