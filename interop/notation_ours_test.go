@@ -90,7 +90,7 @@ func (own) judge(t *testing.T, r result) ruling {
 		}
 	}
 	unmarshal(t, r, &answer)
-	v, code := ruling{verified: answer.Verified, skipped: answer.Skipped}, 1
+	v, code := ruling{verified: answer.Verified, skipped: answer.Skipped, each: make(map[string]string)}, 1
 	for _, s := range answer.Signatures {
 		if strings.HasPrefix(s.Signature, "sha256:") {
 			v.looked = append(v.looked, s.Signature)
@@ -107,6 +107,7 @@ func (own) judge(t *testing.T, r result) ruling {
 		if v.failed == "trustedIdentity" { // which the Notary Project's libraries count as authenticity
 			v.failed = "authenticity"
 		}
+		v.each[s.Signature] = v.failed
 		if s.Verified != (v.failed == "") {
 			t.Fatalf("signature %s is verified: %v, and failed %q: %v", s.Signature, s.Verified, v.failed, r)
 		}

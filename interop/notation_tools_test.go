@@ -55,6 +55,7 @@ type ruling struct {
 	// failed is the first check of the last signature that counts and failed, in the words of the trust policy,
 	// or "artifact", "userMetadata", or "none" where there was no signature to look at.
 	failed string
+	each   map[string]string // the same of each signature, by the digest of its manifest
 }
 
 // notaries are the programs: the libraries of the Notary Project, and ours.
@@ -153,7 +154,7 @@ func (o oracle) judge(t *testing.T, r result) ruling {
 	if (r.code == 0) != (answer.Verified || answer.Skipped) {
 		t.Fatalf("the exit status and the answer differ: %v", r)
 	}
-	v := ruling{verified: answer.Verified, skipped: answer.Skipped}
+	v := ruling{verified: answer.Verified, skipped: answer.Skipped, each: make(map[string]string)}
 	for _, s := range answer.Signatures {
 		if s.Digest != "" {
 			v.looked = append(v.looked, s.Digest)
@@ -175,6 +176,7 @@ func (o oracle) judge(t *testing.T, r result) ruling {
 		case strings.Contains(s.Error, "json: cannot unmarshal"):
 			v.failed = "artifact" // which the payload does not name
 		}
+		v.each[s.Digest] = v.failed
 	}
 	if !v.verified && v.failed == "" && strings.Contains(answer.Error, "no signature is associated") {
 		v.failed = "none"
@@ -240,7 +242,7 @@ type stored struct {
 	Manifest    descriptor
 	MediaType   string
 	Envelope    []byte
-	Payload     json.RawMessage
+	Payload     []byte
 	Scheme      string
 	Agent       string
 	SigningTime time.Time

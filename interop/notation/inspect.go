@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -20,7 +19,7 @@ type inspected struct {
 	MediaType   string             `json:"mediaType"` // of the envelope
 	Envelope    []byte             `json:"envelope"`
 	PayloadType string             `json:"payloadType,omitempty"`
-	Payload     json.RawMessage    `json:"payload,omitempty"`
+	Payload     []byte             `json:"payload,omitempty"`
 	Scheme      string             `json:"scheme,omitempty"`
 	SigningTime time.Time          `json:"signingTime,omitzero"`
 	Expiry      time.Time          `json:"expiry,omitzero"`

@@ -133,7 +133,7 @@ func parseOptions(command string, args []string) (*options, error) {
 	flags.StringVar(&o.scope, "scope", "", "`host/repository` by which the policy of a layout is chosen")
 	flags.IntVar(&o.maxSignatures, "max-signatures", 100, "how many signatures to look at")
 	flags.IntVar(&o.count, "count", 1, "sign so many times, each with the metadata number=1 and so on")
-	flags.StringVar(&o.envelope, "envelope", "", "`file` with a signature")
+	flags.StringVar(&o.envelope, "envelope", "", "`file` with a signature, or directory of such files")
 	flags.BoolVar(&o.blob, "blob", false, "the document is one for files")
 	flags.StringVar(&o.policyFor, "for", "", "`reference`, or name where the document is one for files, whose statement to tell")
 	flags.StringVar(&o.mediaType, "media-type", "", "of the file")

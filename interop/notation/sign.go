@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -111,15 +112,19 @@ func readRoot(file string) (*x509.Certificate, error) {
 	return list[0], nil
 }
 
-// attach stores a signature that somebody else has made, or unmade.
+// attach stores a signature that somebody else has made, or unmade, or all signatures in a directory.
 func attach(ctx context.Context, o *options) (any, error) {
 	repo, err := openRepository(o)
 	if err != nil {
 		return nil, err
 	}
-	envelope, err := os.ReadFile(o.envelope)
-	if err != nil {
+	files := []string{o.envelope}
+	if info, err := os.Stat(o.envelope); err != nil {
 		return nil, err
+	} else if info.IsDir() {
+		if files, err = filepath.Glob(filepath.Join(o.envelope, "*")); err != nil {
+			return nil, err
+		}
 	}
 	artifact, err := repo.Resolve(ctx, repo.reference)
 	if err != nil {
@@ -129,10 +134,16 @@ func attach(ctx context.Context, o *options) (any, error) {
 	if mediaType == "" {
 		return nil, errors.New("the format is neither jws nor cose")
 	}
-	annotations := map[string]string{ocispec.AnnotationCreated: time.Now().UTC().Format(time.RFC3339)}
-	_, _, err = repo.PushSignature(ctx, mediaType, envelope, artifact, annotations)
-	if err != nil && !strings.Contains(err.Error(), indexRemains) {
-		return nil, err
+	for _, file := range files {
+		envelope, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		annotations := map[string]string{ocispec.AnnotationCreated: time.Now().UTC().Format(time.RFC3339)}
+		_, _, err = repo.PushSignature(ctx, mediaType, envelope, artifact, annotations)
+		if err != nil && !strings.Contains(err.Error(), indexRemains) {
+			return nil, err
+		}
 	}
 	return signed{Artifact: artifact, Signature: repo.pushed}, nil
 }
