@@ -130,7 +130,7 @@ func (d *Document) ForImage(name string) (*Statement, error) {
 	if host, repository, _ := strings.Cut(name, "/"); host == "" || !isRepository(repository) {
 		return nil, &choiceError{fmt.Sprintf("no statement of the trust policy is for %q, which is not host/repository", short(name)), "leave out the tag and the digest"}
 	}
-	if s := d.scopes[name]; s != nil {
+	if s := d.scopes[folded(name)]; s != nil {
 		return s, nil
 	}
 	if d.any != nil {

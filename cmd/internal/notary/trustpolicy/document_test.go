@@ -112,8 +112,7 @@ func TestWarnings(t *testing.T) {
 			`never-matches: line 2: statement 1 "prod", trustedIdentities[0]: no certificate can match: 2.5.4.3 is not compared`,
 			`never-matches: line 2: statement 1 "prod", trustedIdentities[0]: no certificate can match: attributes are compared by their names as they are written, and cn is not CN`,
 		}},
-		{"capitals in the host", images, scope(`["Registry.example.com/app"]`),
-			[]string{`never-matches: line 2: statement 1 "prod", registryScopes[0]: scopes are compared as they are written, and this one has capitals in the host`}},
+		{"capitals in the host", images, scope(`["Registry.example.com/app"]`), nil},
 		{"nulls", images, global(scopes, `"signatureVerification": {"level": "skip", "override": null, "verifyTimestamp": null}`, `"trustStores": null`, `"trustedIdentities": null`), nil},
 		{"empty override of skip", images, global(scopes, `"signatureVerification": {"level": "skip", "override": {}}`, `"trustStores": []`), nil},
 	} {
@@ -192,7 +191,7 @@ func TestForImage(t *testing.T) {
 		"registry.acme-rockets.io/software/unsigned/product-a": "unsigned-image",
 		"registry.acme-rockets.io/software/net-monitor2":       "everything else",
 		"registry.acme-rockets.io/software":                    "everything else",
-		"REGISTRY.acme-rockets.io/software/net-monitor":        "everything else",
+		"REGISTRY.acme-rockets.io/software/net-monitor":        "wabbit-networks-images",
 		"[::1]:5000/software/net-monitor":                      "everything else",
 	} {
 		s, err := doc.ForImage(image)
@@ -300,4 +299,24 @@ func FuzzDocument(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestScopeCapitals: a statement is found however its scope spells the host, and
+// two cannot have the same.
+func TestScopeCapitals(t *testing.T) {
+	const form = `{"version": "1.0", "trustPolicies": [
+		{"name": "all", "registryScopes": ["*"], "signatureVerification": {"level": "skip"}},
+		{"name": "one", "registryScopes": ["Registry.Example.com:5000/app"%s], "signatureVerification": {"level": "strict"}, "trustStores": ["ca:example"], "trustedIdentities": ["*"]}]}`
+	doc, err := trustpolicy.ParseImages(fmt.Appendf(nil, form, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"registry.example.com:5000/app", "Registry.Example.com:5000/app"} {
+		if s, err := doc.ForImage(name); err != nil || s.Name != "one" {
+			t.Errorf("%s: %v, %v, want the statement of its own", name, s, err)
+		}
+	}
+	if _, err := trustpolicy.ParseImages(fmt.Appendf(nil, form, `, "registry.example.com:5000/app"`)); err == nil || !strings.Contains(err.Error(), "is in the list already") {
+		t.Errorf("the same scope in two spellings: %v", err)
+	}
 }

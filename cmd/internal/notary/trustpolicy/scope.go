@@ -32,19 +32,25 @@ func (p *parser) scopes(o strictjson.Object, s *Statement) {
 			p.Fault(e, Fault{Rule: RuleScope, Detail: fmt.Sprintf("%q is no scope: %s", short(scope), detail), Cure: cure})
 			continue
 		}
-		if other := p.doc.scopes[scope]; other == s {
+		key := folded(scope)
+		if other := p.doc.scopes[key]; other == s {
 			p.Fault(e, Fault{Rule: RuleScope, Detail: fmt.Sprintf("%q is in the list already", short(scope)), Cure: "remove it"})
 			continue
 		} else if other != nil {
 			p.Fault(e, Fault{Rule: RuleScope, Detail: fmt.Sprintf("the statement %q has the scope %q already", short(other.Name), short(scope)), Cure: "keep it in one statement"})
 			continue
 		}
-		if host, _, _ := strings.Cut(scope, "/"); host != strings.ToLower(host) {
-			p.WarnAt(e, Fault{Rule: RuleNoMatch, Detail: "scopes are compared as they are written, and this one has capitals in the host", Cure: fmt.Sprintf("write %q", strings.ToLower(scope))})
-		}
-		p.doc.scopes[scope] = s
+		p.doc.scopes[key] = s
 		s.Scopes = append(s.Scopes, scope)
 	}
+}
+
+// folded is host/repository with the host in small letters. A registry has one
+// name, however it is written; references are refused where it has capitals,
+// and the statement that was meant for it must not give way to that of "*".
+func folded(scope string) string {
+	host, repository, _ := strings.Cut(scope, "/")
+	return strings.ToLower(host) + "/" + repository
 }
 
 func (p *parser) anyScope(e *strictjson.Value, n int, s *Statement) {
