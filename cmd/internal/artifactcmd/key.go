@@ -10,6 +10,7 @@ import (
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/namedkey"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/directory"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -63,31 +64,12 @@ func openPair(ctx context.Context, env *cli.Env, u signer.URI, chain string) (*i
 	if err != nil {
 		return nil, err
 	}
-	key, err := openKey(ctx, env, u, certs[0])
+	key, err := namedkey.Open(ctx, env, u, certs[0].PublicKey)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = cli.Hint(err, "fencepost cert create --role code-signing makes a key and its chain")
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &identity{key: key, chain: certs}, nil
-}
-
-// openKey opens the key of a certificate.
-func openKey(ctx context.Context, env *cli.Env, u signer.URI, of *x509.Certificate) (*kms.Key, error) {
-	switch u.Scheme {
-	case signer.SchemeMemory:
-		return nil, cli.Usagef("a key in memory is a new one each time, which no certificate has")
-	case signer.SchemeExec:
-		return nil, cli.Usagef("no program is started for a key that a command line names")
-	case signer.SchemeFile:
-		if err := signer.CheckMode(u.LocalPath()); errors.Is(err, signer.ErrMode) {
-			env.Warn("%v", err)
-		}
-	}
-	key, err := kms.Open(ctx, u, kms.Config{LookupEnv: env.LookupEnv, Want: of.PublicKey})
-	switch {
-	case errors.Is(err, signer.ErrNoPassphrase):
-		return nil, cli.Hint(err, "name the file with its passphrase: %s?passphrase-file=FILE", u)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, cli.Hint(err, "fencepost cert create --role code-signing makes a key and its chain")
-	}
-	return key, err
 }

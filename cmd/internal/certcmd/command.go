@@ -5,6 +5,7 @@ package certcmd
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/namedkey"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
@@ -62,32 +64,21 @@ func openKey(ctx context.Context, env *cli.Env, text string, of *x509.Certificat
 	if err != nil {
 		return nil, cli.Usagef("%w", err)
 	}
-	switch u.Scheme {
-	case signer.SchemeMemory:
-		return nil, cli.Usagef("a key in memory is gone when this command ends, and its certificate is worth nothing")
-	case signer.SchemeExec:
-		// Only the configuration of a server may name a program.
-		return nil, cli.Hint(cli.Usagef("no program is started from here for the key"),
-			"have the program print its public key into a file, and certify that with cert create --public-key FILE")
-	case signer.SchemeFile:
-		if err := signer.CheckMode(u.Path); errors.Is(err, signer.ErrMode) {
-			env.Warn("%v", err)
-		}
+	if err := namedkey.Check(u); u.Scheme == signer.SchemeExec {
+		return nil, cli.Hint(err, "have the program print its public key into a file, and certify that with cert create --public-key FILE")
+	} else if err != nil {
+		return nil, err
 	}
-	cfg := kms.Config{LookupEnv: env.LookupEnv}
+	var want crypto.PublicKey
 	if of != nil {
-		cfg.Want = of.PublicKey
+		want = of.PublicKey
 	}
-	key, err := kms.Open(ctx, u, cfg)
-	if of != nil && fault.KindOf(err) == fault.Unfit {
-		cfg.Want = nil // that it is another key is for the caller to say
-		key, err = kms.Open(ctx, u, cfg)
+	key, err := namedkey.Open(ctx, env, u, want)
+	if want != nil && fault.KindOf(err) == fault.Unfit {
+		key, err = namedkey.Open(ctx, env, u, nil) // that it is another key is for the caller to say
 	}
-	switch {
-	case errors.Is(err, signer.ErrNoPassphrase):
-		return nil, cli.Hint(err, "name the file with its passphrase: %s?passphrase-file=FILE", text)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, cli.Hint(err, "a URI names a key that there is; cert create makes one where none is given")
+	if errors.Is(err, fs.ErrNotExist) {
+		err = cli.Hint(err, "a URI names a key that there is; cert create makes one where none is given")
 	}
 	return key, err
 }

@@ -4,7 +4,6 @@ package keycmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/kms/fault"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/namedkey"
 	"github.com/fencepost-tsa/fencepost/signer"
 )
 
@@ -117,15 +117,7 @@ func (o *options) show(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	switch u.Scheme {
-	case signer.SchemeMemory:
-		return cli.Usagef("a key in memory is a new one each time, and gone when this command ends")
-	case signer.SchemeFile:
-		if err := signer.CheckMode(u.LocalPath()); errors.Is(err, signer.ErrMode) {
-			o.env.Warn("%v", err)
-		}
-	}
-	key, err := kms.Open(ctx, u, o.config())
+	key, err := namedkey.Open(ctx, o.env, u, nil)
 	if u.Scheme == signer.SchemeFile && fault.KindOf(err) == fault.NotFound {
 		return cli.Hint(err, "fencepost key create makes a key")
 	} else if err != nil {
