@@ -289,7 +289,7 @@ func (o *imageRestamp) choose(ctx context.Context, a *artifact) (*notary.Stored,
 		switch {
 		case o.signature == digests[len(digests)-1]:
 			chosen = &s
-			return notary.Stop
+			return notary.ErrEnough
 		case o.signature == "" && len(digests) == 1:
 			chosen = &s
 		}

@@ -59,7 +59,7 @@ type Query struct {
 //
 // handle is called by several goroutines at once, and visit by the caller's, in
 // order, with what handle made of the same signature. An error of visit ends
-// all, and is returned; [Stop] ends all without one.
+// all, and is returned; [ErrEnough] ends all without one.
 func Signatures[T any](ctx context.Context, q Query, handle func(context.Context, Stored) (T, error), visit func(Stored, T) error) error {
 	if q.Max == 0 {
 		q.Max = DefaultMaxSignatures
@@ -109,7 +109,7 @@ func Signatures[T any](ctx context.Context, q Query, handle func(context.Context
 			d.err = visit(d.stored, d.value)
 		}
 		switch {
-		case errors.Is(d.err, Stop):
+		case errors.Is(d.err, ErrEnough):
 			return nil
 		case d.err != nil:
 			return d.err
@@ -118,8 +118,8 @@ func Signatures[T any](ctx context.Context, q Query, handle func(context.Context
 	return <-listed
 }
 
-// Stop is what visit returns when it has seen enough.
-var Stop = errors.New("enough")
+// ErrEnough is what visit returns when it has seen enough.
+var ErrEnough = errors.New("enough")
 
 // held is a signature, and the octets that it holds of the budget.
 type held struct {
@@ -236,7 +236,7 @@ func (v *Verifier) Image(ctx context.Context, img Image) (*Report, error) {
 		report.Signatures = append(report.Signatures, one)
 		if o.Verified {
 			report.Verified = true
-			return Stop
+			return ErrEnough
 		}
 		report.Undecided = report.Undecided || o.Undecided
 		o.forget()
@@ -255,11 +255,25 @@ func (v *Verifier) Image(ctx context.Context, img Image) (*Report, error) {
 		report.Err = report.Signatures[0].Outcome.Err
 	default:
 		report.Err = fmt.Errorf("none of the %d signatures is verified", len(report.Signatures))
+		if err := report.common(); err != nil {
+			report.Err = fmt.Errorf("%w: %w", report.Err, err)
+		}
 	}
 	if report.Verified {
 		report.Undecided = false
 	}
 	return report, nil
+}
+
+// common returns the error that all signatures have; nil if they differ.
+func (r *Report) common() error {
+	first := r.Signatures[0].Outcome.Err
+	for _, s := range r.Signatures[1:] {
+		if s.Outcome.Err.Error() != first.Error() {
+			return nil
+		}
+	}
+	return first
 }
 
 // ErrNoSignature means that an artifact has no signature of the Notary Project.

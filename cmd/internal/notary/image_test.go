@@ -308,9 +308,9 @@ func TestSignatures(t *testing.T) {
 		want          error
 	}{
 		{"visit fails", nil, wrong, wrong},
-		{"visit stops", nil, notary.Stop, nil},
+		{"visit stops", nil, notary.ErrEnough, nil},
 		{"handle fails", wrong, nil, wrong},
-		{"handle stops", notary.Stop, nil, nil},
+		{"handle stops", notary.ErrEnough, nil, nil},
 	} {
 		visits := 0
 		err := notary.Signatures(t.Context(), q, func(_ context.Context, st notary.Stored) (int, error) {
