@@ -224,7 +224,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"two keys", []string{"--key", "file:k", "--public-key", "p"}, "--key and --public-key each say which key is certified"},
 		{"no such key", []string{"--key", "file:not-there.pem"}, "a URI names a key that there is"},
 		{"program", []string{"--key", "exec:/bin/sign"}, "--public-key FILE"},
-		{"key in memory", []string{"--key", "memory:p256"}, "is gone when this command ends"},
+		{"key in memory", []string{"--key", "memory:p256"}, "gone when this command ends"},
 		{"key of an unknown scheme", []string{"--key", "cloud://x"}, "unknown scheme"},
 		{"key without a scheme", []string{"--key", "key.pem"}, "a key file is written as file:PATH"},
 		{"issuer without its key", []string{"--issuer", "c"}, "go together"},

@@ -41,9 +41,5 @@ func Open(ctx context.Context, env *cli.Env, u signer.URI, want crypto.PublicKey
 			env.Warn("%v", err)
 		}
 	}
-	key, err := kms.Open(ctx, u, kms.Config{LookupEnv: env.LookupEnv, Want: want})
-	if errors.Is(err, signer.ErrNoPassphrase) {
-		return nil, cli.Hint(err, "name the file with its passphrase: %s?passphrase-file=FILE", u)
-	}
-	return key, err
+	return kms.Open(ctx, u, kms.Config{LookupEnv: env.LookupEnv, Want: want})
 }
