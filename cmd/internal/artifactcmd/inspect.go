@@ -59,7 +59,7 @@ func (o *imageInspect) run(ctx context.Context, env *cli.Env, ref string) error 
 	err = signaturesOf(ctx, a, o.max, func(s notary.Stored) described {
 		name := s.Descriptor.Digest.String()
 		if s.Err != nil {
-			return described{show.Unreadable(name, s.Err), s.Err}
+			return described{show.Unreadable(name, plain(s.Err)), s.Err}
 		}
 		return described{show.Describe(name, s.Envelope), nil}
 	}, func(d described) error {
@@ -98,7 +98,7 @@ func (o *imageInspect) run(ctx context.Context, env *cli.Env, ref string) error 
 	if env.JSON {
 		return cli.Silently(code)
 	}
-	return &cli.Error{Code: code, Err: fmt.Errorf("%d of %s could not be read, the last because %w", all-read, cli.Plural(all, "signature"), failed)}
+	return &cli.Error{Code: code, Err: fmt.Errorf("%d of %s could not be read, the last because %w", all-read, cli.Plural(all, "signature"), plain(failed))}
 }
 
 func newBlobInspect(env *cli.Env) *cobra.Command {

@@ -245,7 +245,7 @@ func hint(err error) string {
 	case notary.ReasonUntrusted:
 		return "fencepost trust add puts a certificate into a trust store, the statement's trustStores name it"
 	case notary.ReasonNoTimestamp:
-		return "a signature without a timestamp verifies where the statement says verifyTimestamp: afterCertExpiry, until its certificate expires"
+		return "restamp gives it one while its certificate is valid; where the statement says verifyTimestamp: afterCertExpiry it verifies without, until the certificate expires"
 	case notary.ReasonCertificateValidity:
 		return "a signature with a timestamp outlives its certificate where the statement names a trust store tsa:NAME"
 	case notary.ReasonIdentity:

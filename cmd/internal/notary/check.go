@@ -173,5 +173,5 @@ func worded(err error, after string) string {
 	case errors.As(err, &chain):
 		return replace(chain, string(chain.Reason), chain.Detail)
 	}
-	return text
+	return strings.TrimPrefix(text, "envelope: ")
 }
