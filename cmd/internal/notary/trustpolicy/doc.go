@@ -34,6 +34,6 @@
 //   - The level skip with the scope "*", which the specification forbids and
 //     Notation accepts, is accepted with a warning: nothing about it is hidden.
 //
-// Scopes, names and attribute values are compared as they are written, capitals
-// included.
+// Names and attribute values are compared as they are written, capitals included,
+// and so are scopes, but for their hosts, where capitals make no difference.
 package trustpolicy
