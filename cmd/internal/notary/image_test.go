@@ -125,6 +125,12 @@ func TestImage(t *testing.T) {
 		{"a layer that is not there", ocitest.Config{}, func(s *shelf) {
 			s.raw(manifestWith(s, ocispec.Descriptor{MediaType: "application/jose+json", Digest: digest.FromString("gone"), Size: 4}))
 		}, 0, "undecided undecided:fetch", nil},
+		{"a layer that is not there, and a bad one", ocitest.Config{}, all(func(s *shelf) {
+			s.raw(manifestWith(s, ocispec.Descriptor{MediaType: "application/jose+json", Digest: digest.FromString("gone"), Size: 4}))
+		}, bad), 0, "undecided undecided:fetch refused:untrusted", nil},
+		{"a layer that is not there, and a good one", ocitest.Config{}, all(func(s *shelf) {
+			s.raw(manifestWith(s, ocispec.Descriptor{MediaType: "application/jose+json", Digest: digest.FromString("gone"), Size: 4}))
+		}, good), 0, "verified undecided:fetch verified", nil},
 		{"a layer of another size", ocitest.Config{}, func(s *shelf) {
 			d := s.registry.PutBlob(repo, []byte("text"))
 			s.raw(manifestWith(s, ocispec.Descriptor{MediaType: "application/jose+json", Digest: d, Size: 3}))

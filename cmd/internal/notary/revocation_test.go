@@ -191,7 +191,9 @@ func TestAuthorityRevoked(t *testing.T) {
 		{"dead responder and no list", revocationtest.Config{OCSP: []string{dead}, CRL: []string{}}, nil, "U:revocation-unknown"},
 		{"both dead", revocationtest.Config{OCSP: []string{dead}, CRL: []string{dead}}, nil, "U:revocation-unknown"},
 		{"responder out of order and no list", revocationtest.Config{CRL: []string{}}, func(s *revocationtest.Server) {
-			s.Handle(revocationtest.OCSP, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "out of order", http.StatusServiceUnavailable) })
+			s.Handle(revocationtest.OCSP, func(w http.ResponseWriter, _ *http.Request) {
+				http.Error(w, "out of order", http.StatusServiceUnavailable)
+			})
 		}, "U:revocation-unknown"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
