@@ -22,7 +22,6 @@ var policyDifferences = map[string]string{
 	"image-disputed-identity-empty-value":     "Notation takes \"L=\" for an attribute that the subject must not have",
 	"image-disputed-identity-backslash-space": "Notation takes the space for a part of the value, and RFC 4514 does not",
 	"image-disputed-identity-replacement":     "U+FFFD is what is read of anything that cannot be",
-	"image-disputed-identity-unescaped":       "RFC 4514, 2.4 wants \"<\" escaped",
 	"image-disputed-store-dot":                "the store would be the directory of all stores",
 	"image-disputed-store-dots":               "the store would be outside the directory of stores",
 }

@@ -177,7 +177,7 @@ func readAttribute(s string) (ava, string, error) {
 		case ',', ';', '+':
 			a.separator = c
 			return a, s[i+1:], done(i)
-		case '"', '<', '>', 0:
+		case '"', 0: // "<" and ">" can only be themselves, and Notation takes them
 			return a, "", &problem{detail: fmt.Sprintf("the value of %s has %q in it, which needs a backslash (RFC 4514, 2.4)", a.typ, c), cure: escapeCure}
 		case '\\':
 			c, n := unescape(s[i+1:])

@@ -25,6 +25,7 @@ func TestParseName(t *testing.T) {
 		{"all types", "C=US, ST=WA, L=l, STREET=s, POSTALCODE=p, O=a, OU=b, SERIALNUMBER=1, CN=c", "C=US, ST=WA, L=l, STREET=s, POSTALCODE=p, O=a, OU=b, SERIALNUMBER=1, CN=c"},
 		{"equals sign in a value", "C=US, ST=WA, O=a=b==", "C=US, ST=WA, O=a=b=="},
 		{"escaped separators", `C=US, ST=WA, O=a\, b\+c\;d`, `C=US, ST=WA, O=a\, b\+c\;d`},
+		{"angle brackets", `C=US, ST=WA, O=Acme <release>`, `C=US, ST=WA, O=Acme \<release\>`},
 		{"escaped others", `C=US, ST=WA, O=\"a\"\<\>\\\=`, `C=US, ST=WA, O=\"a\"\<\>\\=`},
 		{"escaped number sign", `C=US, ST=WA, O=\#a#b`, `C=US, ST=WA, O=\#a#b`},
 		{"escaped number sign behind an equals sign", `C=US, ST=WA, O=a=\#b`, `C=US, ST=WA, O=a=\#b`},
