@@ -209,3 +209,23 @@ func (e *Env) ReadSecret(path string) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// Kind says what sort of file a mode is of, with its article, for messages about
+// files that are not regular.
+func Kind(m fs.FileMode) string {
+	switch {
+	case m.IsRegular():
+		return "a file"
+	case m.IsDir():
+		return "a directory"
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case m&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "no regular file"
+}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 )
 
 // A Dir is a configuration directory. It need not exist.
@@ -152,7 +154,7 @@ func (d Dir) read(name string, limit int64) (string, []byte, error) {
 	case before.Mode()&fs.ModeSymlink != 0:
 		return fail(ReasonIrregular, "put the file itself there", fmt.Errorf("%s is a symbolic link, which is not followed", path))
 	case !before.Mode().IsRegular():
-		return fail(ReasonIrregular, "", fmt.Errorf("%s is %s, want a file", path, kind(before.Mode())))
+		return fail(ReasonIrregular, "", fmt.Errorf("%s is %s, want a file", path, cli.Kind(before.Mode())))
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -175,20 +177,4 @@ func (d Dir) read(name string, limit int64) (string, []byte, error) {
 		return fail(ReasonTooLarge, "is it the right file?", fmt.Errorf("%s has more than %d octets", path, limit))
 	}
 	return path, data, nil
-}
-
-func kind(m fs.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a directory"
-	case m&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "no regular file"
 }

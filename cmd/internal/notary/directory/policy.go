@@ -88,7 +88,7 @@ func (d Dir) importPolicy(data []byte, existing cli.Existing, name string, old .
 		case err != nil:
 			return Imported{}, &Error{Reason: ReasonIO, Path: path, Err: err}
 		case !replaceable(path, st):
-			return Imported{}, &Error{Reason: ReasonIrregular, Path: path, Err: fmt.Errorf("%s is %s", path, kind(st.Mode())), advice: "move it away"}
+			return Imported{}, &Error{Reason: ReasonIrregular, Path: path, Err: fmt.Errorf("%s is %s", path, cli.Kind(st.Mode())), advice: "move it away"}
 		case there == "":
 			there = path
 		}

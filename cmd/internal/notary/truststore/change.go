@@ -119,7 +119,7 @@ func read(t Type, name, path string) (source, error) {
 	}
 	defer f.Close()
 	if st, err := f.Stat(); err == nil && st.IsDir() {
-		return fail(ReasonUnreadable, "name the files in it", errors.New("it is a folder"))
+		return fail(ReasonUnreadable, "name the files in it", errors.New("it is a directory"))
 	}
 	src.data, err = io.ReadAll(io.LimitReader(f, pki.MaxFileSize+1))
 	if err != nil {

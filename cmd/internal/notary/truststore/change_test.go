@@ -155,7 +155,7 @@ func TestAddRefuses(t *testing.T) {
 	t.Run("all that is wrong is said", func(t *testing.T) {
 		from := t.TempDir()
 		_, err := truststore.Open(t.TempDir(), nil).Add(truststore.CA, "test", write(t, nil, from, "one.crt"), filepath.Join(from, "two.crt"), from)
-		if err == nil || !strings.Contains(err.Error(), "one.crt") || !strings.Contains(err.Error(), "two.crt") || !strings.Contains(err.Error(), "it is a folder") || !errors.Is(err, fs.ErrNotExist) {
+		if err == nil || !strings.Contains(err.Error(), "one.crt") || !strings.Contains(err.Error(), "two.crt") || !strings.Contains(err.Error(), "it is a directory") || !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/pki"
 )
 
@@ -200,9 +201,9 @@ func (s *Store) files(t Type, name string) ([]string, error) {
 	case err != nil:
 		return fail(ReasonIO, "", fmt.Errorf("trust store %s:%s: %w", t, name, err))
 	case before.Mode()&fs.ModeSymlink != 0:
-		return fail(ReasonIrregular, "make it a folder", fmt.Errorf("the trust store %s:%s is a symbolic link, %s, which is not followed", t, name, dir))
+		return fail(ReasonIrregular, "make it a directory", fmt.Errorf("the trust store %s:%s is a symbolic link, %s, which is not followed", t, name, dir))
 	case !before.IsDir():
-		return fail(ReasonIrregular, "make it a folder with certificates in it", fmt.Errorf("the trust store %s:%s is %s, %s, want a folder", t, name, kind(before.Mode()), dir))
+		return fail(ReasonIrregular, "make it a directory with certificates in it", fmt.Errorf("the trust store %s:%s is %s, %s, want a directory", t, name, cli.Kind(before.Mode()), dir))
 	}
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -241,7 +242,7 @@ func (s *Store) file(t Type, name, file string) ([]*x509.Certificate, error) {
 	case err != nil:
 		return fail(ReasonIO, "", err)
 	case !before.Mode().IsRegular():
-		return fail(ReasonIrregular, "move it away; a store holds files with certificates and nothing else", fmt.Errorf("it is %s, want a file", kind(before.Mode())))
+		return fail(ReasonIrregular, "move it away; a store holds files with certificates and nothing else", fmt.Errorf("it is %s, want a file", cli.Kind(before.Mode())))
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -307,22 +308,4 @@ func nth(i, n int, err error) error {
 		return err
 	}
 	return fmt.Errorf("certificate %d of %d: %w", i+1, n, err)
-}
-
-func kind(m fs.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a folder"
-	case m&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	case m.IsRegular():
-		return "a file"
-	}
-	return "no regular file"
 }

@@ -172,13 +172,13 @@ func TestIrregular(t *testing.T) {
 		{"folder", func(t *testing.T, dir string) {
 			write(t, root, dir, "test", "a.crt")
 			write(t, root, dir, "test", "old", "b.crt")
-		}, "old: it is a folder"},
+		}, "old: it is a directory"},
 		{"empty folder", func(t *testing.T, dir string) {
 			write(t, root, dir, "test", "a.crt")
 			if err := os.Mkdir(filepath.Join(dir, "test", "z"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "z: it is a folder"},
+		}, "z: it is a directory"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
