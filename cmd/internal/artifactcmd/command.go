@@ -4,8 +4,9 @@
 package artifactcmd
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 )
@@ -38,27 +39,12 @@ FILE.cose.sig.`,
 	return cmd
 }
 
-// refuseEmpty refuses a flag or argument without a text, as an unset variable
-// of a shell leaves it: taken for absent, less would be checked than was meant.
+// refuseEmpty refuses flags and arguments without a text.
 func refuseEmpty(cmd *cobra.Command, args []string) error {
-	var err error
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			for _, v := range list.GetSlice() {
-				if v == "" {
-					err = cli.Usagef("--%s is given, and empty", f.Name)
-				}
-			}
-		} else if f.Value.String() == "" {
-			err = cli.Usagef("--%s is given, and empty", f.Name)
-		}
-	})
-	for _, arg := range args {
-		if arg == "" {
-			return cli.Usagef("an argument is empty")
-		}
+	if slices.Contains(args, "") {
+		return cli.Usagef("an argument is empty")
 	}
-	return err
+	return cli.RefuseEmpty(cmd)
 }
 
 // exactly is cobra.ExactArgs for one argument, with a message that names it.

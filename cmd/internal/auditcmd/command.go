@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 )
@@ -34,21 +33,12 @@ func folders(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirecti
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-// refuseEmpty refuses arguments without a text, as an unset variable of a shell
-// leaves them: taken for absent, they would have less checked, or more found,
-// than was meant.
+// refuseEmpty refuses flags and folders without a text.
 func refuseEmpty(cmd *cobra.Command, dirs []string) error {
-	var empty string
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		list, ok := f.Value.(pflag.SliceValue)
-		if ok && slices.Contains(list.GetSlice(), "") || !ok && f.Value.String() == "" {
-			empty = f.Name
-		}
-	})
-	switch {
-	case empty != "":
-		return cli.Usagef("--%s is given, and empty", empty)
-	case slices.Contains(dirs, ""):
+	if err := cli.RefuseEmpty(cmd); err != nil {
+		return err
+	}
+	if slices.Contains(dirs, "") {
 		return cli.Usagef("the name of a folder is empty")
 	}
 	return nil

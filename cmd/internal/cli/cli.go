@@ -310,13 +310,15 @@ func (e *Env) LookupEnv(name string) (string, bool) {
 	return value, value != ""
 }
 
-// RefuseEmpty refuses flags that are given without a text, as an unset variable
-// of a shell leaves them: taken for absent, they would have less checked than
-// was meant, or trust somebody else. Those named may be empty.
+// RefuseEmpty refuses flags that are given without a text, or with a list that
+// has an empty one, as an unset variable of a shell leaves them: taken for
+// absent, they would have less checked than was meant, or trust somebody else.
+// Those named may be empty.
 func RefuseEmpty(cmd *cobra.Command, may ...string) error {
 	var empty string
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if f.Value.Type() == "string" && f.Value.String() == "" && !slices.Contains(may, f.Name) {
+		list, ok := f.Value.(pflag.SliceValue)
+		if (ok && slices.Contains(list.GetSlice(), "") || !ok && f.Value.String() == "") && !slices.Contains(may, f.Name) {
 			empty = f.Name
 		}
 	})

@@ -92,6 +92,7 @@ func TestCreateVerifyInspect(t *testing.T) {
 		{"inspect what is none", []string{"inspect", "hello"}, "", 1, "", "neither DER nor PEM nor base64", ""},
 		{"verify with an empty common name", []string{"verify", "--chain", "chain.pem", "--common-name", "", "hello"}, "", 2, "", "--common-name is given, and empty", ""},
 		{"verify with an empty certificate", []string{"verify", "--chain", "chain.pem", "--certificate=", "hello"}, "", 2, "", "--certificate is given, and empty", ""},
+		{"verify with an empty root", []string{"verify", "--roots", "tsa.pem", "--roots", "", "hello"}, "", 2, "", "--roots is given, and empty", ""},
 		{"verify with an empty nonce", []string{"verify", "--chain", "chain.pem", "--nonce", "", "hello"}, "", 2, "", "--nonce is given, and empty", ""},
 		{"verify a file without a name", []string{"verify", "--chain", "chain.pem", "--request", "hello.tsq", "--timestamp", "sent.tsr", ""}, "", 2, "", "name of a file is empty", ""},
 		{"create, verified by an empty chain", []string{"create", "--tsa", url + "/x", "--chain", "", "--out", "unverified.tsr", "hello"}, "", 2, "", "--chain is given, and empty", ""},

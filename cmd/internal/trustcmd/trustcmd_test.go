@@ -126,6 +126,7 @@ func TestTrust(t *testing.T) {
 		{name: "no such name", args: []string{"trust", "add", "-t", "ca", "-s", "../acme", "root.pem"}, code: 2, stderr: []string{"no name of a trust store", "hint: use letters"}, gone: "config"},
 		{name: "no file named", args: []string{"trust", "add", "-t", "ca", "-s", "acme"}, code: 2, stderr: []string{"nothing to add"}},
 		{name: "no file there", args: []string{"trust", "add", "-t", "ca", "-s", "acme", "nowhere.pem"}, code: 2, stderr: []string{"nowhere.pem: no such file"}, gone: "config"},
+		{name: "an empty scope", args: []string{"policy", "init", "--name", "prod", "--scope", "registry.example/app", "--scope=", "--trust-store", "ca:acme", "--trusted-identity", "*"}, code: 2, stderr: []string{"--scope is given, and empty"}},
 		{name: "no directory", args: []string{"trust", "add", "-t", "ca", "-s", "acme", "--config-dir=", "root.pem"}, code: 2, stderr: []string{"--config-dir is given, and empty"}},
 		{name: "not a certificate", args: []string{"trust", "add", "-t", "ca", "-s", "acme", "text"}, code: 1, stderr: []string{"text: "}, gone: "config"},
 		{name: "no root in a tsa store", args: []string{"trust", "add", "-t", "tsa", "-s", "stamp", "tsa.pem"}, code: 1,
