@@ -72,7 +72,7 @@ func describeSigned(env *cli.Env, s *notary.Signature, of string) *signedJSON {
 			out.Warnings = append(out.Warnings, text)
 		}
 	}
-	if !s.Content.Expiry.IsZero() && now().After(s.Content.Expiry) { // of one that was restamped
+	if !s.Content.Expiry.IsZero() && time.Now().After(s.Content.Expiry) { // of one that was restamped
 		text := fmt.Sprintf("this signature expired on %s: it verifies only where the trust policy does not enforce expiry", s.Content.Expiry.Format(time.RFC3339))
 		env.Warn("%s", text)
 		out.Warnings = append(out.Warnings, text)

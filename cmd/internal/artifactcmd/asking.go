@@ -30,7 +30,7 @@ func (o *asking) flags(cmd *cobra.Command) {
 // given reports whether any of the flags is.
 func (o *asking) given() bool { return len(o.crls) > 0 || o.offline || o.noCache }
 
-// timeout of one question: those who verify a thousand signatures do not wait
+// askTimeout bounds one question: those who verify a thousand signatures do not wait
 // for long, and those who have none are refused.
 const askTimeout = 5 * time.Second
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
@@ -146,7 +147,7 @@ func readSignature(env *cli.Env, file string) (*envelope.Envelope, error) {
 }
 
 func formatOfFile(file string) (envelope.Format, error) {
-	for _, f := range []envelope.Format{envelope.JWS, envelope.COSE} {
+	for _, f := range envelope.Formats() {
 		if strings.HasSuffix(file, "."+string(f)+signatureSuffix) {
 			return f, nil
 		}
@@ -213,7 +214,7 @@ func (o *blobVerify) run(ctx context.Context, env *cli.Env, file string) error {
 	if err != nil {
 		return err
 	}
-	outcome, mediaType, err := o.verify(ctx, env, v, st, notary.Want{
+	outcome, format, err := o.verify(ctx, env, v, st, notary.Want{
 		Metadata: metadata,
 		Target:   func(h crypto.Hash) (envelope.Target, error) { return target(env, file, o.mediaType, h) },
 	})
@@ -221,12 +222,13 @@ func (o *blobVerify) run(ctx context.Context, env *cli.Env, file string) error {
 		return err
 	}
 	answer := verifiedJSON{Artifact: file, Verified: outcome.Verified, Policy: st.Name, Level: st.Level, At: o.verifying.now,
-		Signatures: []outcomeJSON{describeOutcome(o.signature, mediaType, outcome)}}
-	return answer.tell(env, outcome.Err, o.verifying.verbose, outcome.Undecided)
+		Signatures: []outcomeJSON{describeOutcome(o.signature, format, outcome)}, undecided: outcome.Undecided}
+	return o.verifying.tell(env, &answer, outcome.Err)
 }
 
-// verify verifies the signature in the file.
-func (o *blobVerify) verify(ctx context.Context, env *cli.Env, v *notary.Verifier, st *trustpolicy.Statement, want notary.Want) (*notary.Outcome, string, error) {
+// verify verifies the signature in the file, and returns its format, "" if it has
+// none.
+func (o *blobVerify) verify(ctx context.Context, env *cli.Env, v *notary.Verifier, st *trustpolicy.Statement, want notary.Want) (*notary.Outcome, envelope.Format, error) {
 	e, err := readSignature(env, o.signature)
 	var malformed *envelope.Error
 	if errors.As(err, &malformed) {
@@ -235,7 +237,7 @@ func (o *blobVerify) verify(ctx context.Context, env *cli.Env, v *notary.Verifie
 		return nil, "", err
 	}
 	outcome, err := v.Verify(ctx, e, st, want)
-	return outcome, e.Format.MediaType(), err
+	return outcome, e.Format, err
 }
 
 // blobRestamp are the flags of "blob restamp".
@@ -292,7 +294,7 @@ func (o *blobRestamp) run(ctx context.Context, env *cli.Env, file string) error 
 	if err != nil {
 		return err
 	}
-	sig, err := notary.Restamp(ctx, e, stamper, now)
+	sig, err := notary.Restamp(ctx, e, stamper, time.Now)
 	if err != nil {
 		return classify(err)
 	}

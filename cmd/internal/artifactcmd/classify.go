@@ -2,7 +2,6 @@ package artifactcmd
 
 import (
 	"errors"
-	"time"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary"
@@ -50,5 +49,3 @@ func unsigned(err error) error {
 	}
 	return out
 }
-
-func now() time.Time { return time.Now() }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -186,15 +187,12 @@ func (o *imageVerify) run(ctx context.Context, env *cli.Env, ref string) error {
 	if err != nil {
 		return err
 	}
-	answer := verifiedJSON{Artifact: a.String(), Verified: report.Verified, Policy: st.Name, Level: st.Level, At: o.verifying.now, Signatures: []outcomeJSON{}}
+	answer := verifiedJSON{Artifact: a.String(), Verified: report.Verified, Policy: st.Name, Level: st.Level, At: o.verifying.now,
+		Signatures: []outcomeJSON{}, undecided: report.Undecided}
 	for _, s := range report.Signatures {
-		mediaType := ""
-		if s.Format != "" {
-			mediaType = s.Format.MediaType()
-		}
-		answer.Signatures = append(answer.Signatures, describeOutcome(s.Descriptor.Digest.String(), mediaType, s.Outcome))
+		answer.Signatures = append(answer.Signatures, describeOutcome(s.Descriptor.Digest.String(), s.Format, s.Outcome))
 	}
-	return answer.tell(env, report.Err, o.verifying.verbose, report.Undecided)
+	return o.verifying.tell(env, &answer, report.Err)
 }
 
 // imagePolicy reads the trust policy for images.
@@ -273,7 +271,7 @@ func (o *imageRestamp) run(ctx context.Context, env *cli.Env, ref string) error 
 	if err := notary.CheckSubject(&stored.Envelope.Unverified, a.subject); err != nil { // before anybody is asked
 		return classify(err)
 	}
-	sig, err := notary.Restamp(ctx, stored.Envelope, stamper, now)
+	sig, err := notary.Restamp(ctx, stored.Envelope, stamper, time.Now)
 	if err != nil {
 		return classify(err)
 	}

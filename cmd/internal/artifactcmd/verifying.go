@@ -13,6 +13,7 @@ import (
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/countersign"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/directory"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/truststore"
 	"github.com/fencepost-tsa/fencepost/verify"
@@ -82,6 +83,8 @@ type verifiedJSON struct {
 	// Signatures are those that were looked at: all, up to the first that is
 	// verified.
 	Signatures []outcomeJSON `json:"signatures"`
+
+	undecided bool // not verified, and a signature could not be judged
 }
 
 // outcomeJSON is the verdict on one signature.
@@ -106,8 +109,10 @@ type outcomeJSON struct {
 	UserMetadata map[string]string `json:"userMetadata,omitempty"`
 }
 
-func describeOutcome(signature, mediaType string, o *notary.Outcome) outcomeJSON {
-	out := outcomeJSON{Signature: signature, MediaType: mediaType, Verified: o.Verified, Checks: o.Checks, Timestamp: describeTimestamp(o.Timestamp)}
+// describeOutcome describes a verdict. There is no format where there is no
+// envelope.
+func describeOutcome(signature string, format envelope.Format, o *notary.Outcome) outcomeJSON {
+	out := outcomeJSON{Signature: signature, MediaType: format.MediaType(), Verified: o.Verified, Checks: o.Checks, Timestamp: describeTimestamp(o.Timestamp)}
 	if o.Err != nil {
 		out.Reason, _ = notary.ReasonOf(o.Err)
 		out.Error = notary.Detail(o.Err)
@@ -138,10 +143,8 @@ func (o *outcomeJSON) tree() *inspect.Node {
 		if c.Reason != "" {
 			text += " (" + string(c.Reason) + ")"
 		}
-		if c.Result == notary.Failed || c.Result == notary.Unknown {
-			if c.Action == trustpolicy.Log {
-				text += ", which the trust policy only logs"
-			}
+		if c.Logged() {
+			text += ", which the trust policy only logs"
 		}
 		if c.Detail != "" {
 			text += ": " + c.Detail
@@ -161,8 +164,8 @@ func skip(env *cli.Env, st *trustpolicy.Statement, of string) error {
 }
 
 // tell writes the answer, and gives it its exit status: signatures that could
-// not be judged leave the question open.
-func (v *verifiedJSON) tell(env *cli.Env, err error, verbose, undecided bool) error {
+// not be judged leave the question open. err says why none is verified.
+func (o *verifying) tell(env *cli.Env, v *verifiedJSON, err error) error {
 	if err != nil {
 		v.Error = notary.Detail(err)
 		for _, s := range v.Signatures {
@@ -187,7 +190,7 @@ func (v *verifiedJSON) tell(env *cli.Env, err error, verbose, undecided bool) er
 			}
 		}
 		for _, s := range v.Signatures {
-			if v.Verified && !s.Verified && !verbose {
+			if v.Verified && !s.Verified && !o.verbose {
 				continue
 			}
 			if s.Verified && s.Timestamp != nil {
@@ -209,7 +212,7 @@ func (v *verifiedJSON) tell(env *cli.Env, err error, verbose, undecided bool) er
 		return nil
 	}
 	code := cli.No
-	if undecided {
+	if v.undecided {
 		code = cli.Unknown
 	}
 	if env.JSON {
@@ -221,7 +224,7 @@ func (v *verifiedJSON) tell(env *cli.Env, err error, verbose, undecided bool) er
 // warn tells of failures that the trust policy only logs.
 func warn(env *cli.Env, checks []notary.Check) {
 	for _, c := range checks {
-		if c.Action == trustpolicy.Log && (c.Result == notary.Failed || c.Result == notary.Unknown) {
+		if c.Logged() {
 			env.Warn("%s was set to %q and failed: %s", c.Name, c.Action, c.Detail)
 		}
 	}

@@ -28,6 +28,11 @@ type Check struct {
 	Err error `json:"-"`
 }
 
+// Logged says that the check failed, and that the policy only logs that.
+func (c *Check) Logged() bool {
+	return c.Action == trustpolicy.Log && (c.Result == Failed || c.Result == Unknown)
+}
+
 // A Name is that of a check. Those that a trust policy can set have its words.
 type Name string
 

@@ -27,7 +27,7 @@ const (
 	maxInFlight = envelope.MaxSize
 )
 
-// Signatures of an artifact that are too many to look at.
+// ErrTooMany means that an artifact has more signatures than are looked at.
 var ErrTooMany = errors.New("there are more signatures than are looked at")
 
 // A Stored is a signature in a registry or layout.

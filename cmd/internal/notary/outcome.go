@@ -32,17 +32,6 @@ type Outcome struct {
 	Findings []revocation.Finding
 }
 
-// Warnings are the failures that the policy only logs.
-func (o *Outcome) Warnings() []Check {
-	var out []Check
-	for _, c := range o.Checks {
-		if c.Action == trustpolicy.Log && (c.Result == Failed || c.Result == Unknown) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
 // add notes a check. It reports whether the verification goes on.
 func (o *Outcome) add(name Name, action trustpolicy.Action, detail string, err error) bool {
 	c := Check{Name: name, Action: action, Result: Passed, Detail: detail}

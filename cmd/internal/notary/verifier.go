@@ -43,8 +43,11 @@ type Verifier struct {
 
 // NewVerifier returns a Verifier.
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
-	if cfg.Stores == nil || cfg.Revocation == nil {
-		return nil, fmt.Errorf("notary: a verifier without %s", map[bool]string{true: "trust stores", false: "a way to ask about revocation"}[cfg.Stores == nil])
+	switch {
+	case cfg.Stores == nil:
+		return nil, errors.New("notary: a verifier without trust stores")
+	case cfg.Revocation == nil:
+		return nil, errors.New("notary: a verifier without a way to ask about revocation")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -219,7 +222,7 @@ func (v *Verifier) timestamp(ctx context.Context, o *Outcome, st *trustpolicy.St
 		detail, err := validAt(c.Chain, now, "the time of verification")
 		return detail + "; the trust policy has the timestamp looked at only after that", err
 	case len(c.Timestamp) == 0:
-		return "", because(ReasonNoTimestamp, fmt.Errorf("no timestamp countersignature was found in the signature envelope"))
+		return "", because(ReasonNoTimestamp, errors.New("no timestamp countersignature was found in the signature envelope"))
 	}
 	checker := countersign.Checker{Config: countersign.Config{Revocation: v.cfg.Revocation, Now: v.cfg.Now, Cache: v.stamps}}
 	for _, name := range names {
