@@ -135,7 +135,8 @@ func (c *Checker) check(ctx context.Context, t *tsp.Token, imprint tsp.Imprint) 
 	if err := checkSigningTime(out); err != nil {
 		return nil, err
 	}
-	out.Lower, out.Upper = interval(stamp)
+	accuracy := Accuracy(stamp.Info)
+	out.Lower, out.Upper = stamp.Time.Add(-accuracy), stamp.Time.Add(accuracy)
 	if c.Revocation == nil {
 		return out, nil
 	}

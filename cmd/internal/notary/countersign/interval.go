@@ -6,24 +6,24 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fencepost-tsa/fencepost/verify"
+	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
-// btspPolicy is the best practices policy for timestamps of ETSI EN 319 421,
+// btspPolicy is the best practices policy for timestamps of ETSI EN 319 421, 5.2,
 // which promises one second.
 const btspPolicy = "0.4.0.2023.1.1"
 
 // btspAccuracy is the accuracy of a token under btspPolicy that states none.
 const btspAccuracy = time.Second
 
-// interval returns the bounds of the true time, as the specification of trust
-// policies has them ("Timestamp signature verification").
-func interval(t *verify.Timestamp) (lower, upper time.Time) {
-	accuracy := t.Accuracy
-	if accuracy == 0 && t.Policy.String() == btspPolicy {
-		accuracy = btspAccuracy
+// Accuracy returns how far the true time may be from the one in a token, as the
+// specification of trust policies has it ("Timestamp signature verification"):
+// what the token states, else what its policy promises.
+func Accuracy(info *tsp.Info) time.Duration {
+	if info.Accuracy == 0 && info.Policy.String() == btspPolicy {
+		return btspAccuracy
 	}
-	return t.Time.Add(-accuracy), t.Time.Add(accuracy)
+	return info.Accuracy
 }
 
 // Covers reports whether the signature was stamped while every certificate of

@@ -2,7 +2,6 @@ package countersign
 
 import (
 	"bytes"
-
 	"crypto/x509"
 	"encoding/asn1"
 	"math"

@@ -3,10 +3,12 @@ package show
 import (
 	"bytes"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/inspect"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/countersign"
 	"github.com/fencepost-tsa/fencepost/tsp"
 )
 
@@ -25,6 +27,7 @@ type Timestamp struct {
 	*Info
 
 	lower, upper time.Time
+	accuracy     time.Duration // stated, or promised by the policy
 }
 
 // An Info is what Notation leaves out.
@@ -40,10 +43,6 @@ type Info struct {
 	Hash string `json:"hash"`
 }
 
-// policyETSI stands for an accuracy of a second where a token states none, ETSI
-// EN 319 421, 5.2, and so it does for Notation.
-const policyETSI = "0.4.0.2023.1.1"
-
 // unreadableTimestamp begins the error that Notation shows.
 const unreadableTimestamp = "failed to parse timestamp countersignature: "
 
@@ -56,7 +55,7 @@ func describeTimestamp(der, signature []byte) *Timestamp {
 	t := &Timestamp{Info: &Info{
 		GenTime: info.GenTime.UTC(), AccuracySeconds: info.Accuracy, Policy: info.Policy,
 		SerialNumber: info.Serial, Hash: info.Imprint.Hash,
-	}}
+	}, accuracy: countersign.Accuracy(token.UnverifiedInfo)}
 	for _, raw := range token.Certificates {
 		c, err := x509.ParseCertificate(raw)
 		if err != nil {
@@ -69,8 +68,7 @@ func describeTimestamp(der, signature []byte) *Timestamp {
 		t.Error = unreadableTimestamp + err.Error()
 		return t
 	}
-	accuracy := t.accuracy(token.UnverifiedInfo)
-	t.lower, t.upper = t.GenTime.Add(-accuracy), t.GenTime.Add(accuracy)
+	t.lower, t.upper = t.GenTime.Add(-t.accuracy), t.GenTime.Add(t.accuracy)
 	t.Timestamp = interval(t.lower, t.upper, time.RFC3339Nano)
 	return t
 }
@@ -83,16 +81,9 @@ func covers(m tsp.Imprint, signature []byte) error {
 	h := m.Hash.New()
 	h.Write(signature)
 	if !bytes.Equal(h.Sum(nil), m.Digest) {
-		return fmt.Errorf("it stamps something else than this signature")
+		return errors.New("it stamps something else than this signature")
 	}
 	return nil
-}
-
-func (t *Timestamp) accuracy(info *tsp.Info) time.Duration {
-	if info.Accuracy == 0 && t.Policy.OID == policyETSI {
-		return time.Second
-	}
-	return info.Accuracy
 }
 
 // interval is two times in the form in which Notation writes them.

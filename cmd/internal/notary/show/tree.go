@@ -110,8 +110,8 @@ func (t *Timestamp) grow(n *inspect.Node) {
 		accuracy := "not stated"
 		if t.AccuracySeconds != nil {
 			accuracy = time.Duration(*t.AccuracySeconds * float64(time.Second)).String()
-		} else if t.Policy.OID == policyETSI {
-			accuracy = "not stated, 1s by its policy"
+		} else if t.accuracy > 0 {
+			accuracy = fmt.Sprintf("not stated, %s by its policy", t.accuracy)
 		}
 		pair(n, "accuracy", accuracy)
 		pair(n, "policy", t.Policy.String())
