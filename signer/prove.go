@@ -99,7 +99,7 @@ func verifies(pub crypto.PublicKey, hash crypto.Hash, input, signature []byte) b
 }
 
 // diagnose says what a signature is that should have been one of the proof
-// with hash. It tries what services are known to do.
+// with these options. It tries what services are known to do.
 func diagnose(pub crypto.PublicKey, opts crypto.SignerOpts, signature []byte) string {
 	hash := opts.HashFunc()
 	if wrong := misshapen(pub, hash, signature); wrong != "" {

@@ -1,6 +1,6 @@
 // Package revocation finds out whether the certificates of a chain, a timestamp
-// authority's or a signer's, are revoked, by asking where they say that one can ask: OCSP responders (RFC
-// 6960) and revocation lists (RFC 5280, 4.2.1.13).
+// authority's or a signer's, are revoked, by asking where they say that one can
+// ask: OCSP responders (RFC 6960) and revocation lists (RFC 5280, 4.2.1.13).
 //
 //	f := revocation.New(revocation.Config{Mode: revocation.Require, Cache: dir})
 //	stamp, findings, err := f.Verify(ctx, policy, func(p verify.Policy) (*verify.Timestamp, error) {

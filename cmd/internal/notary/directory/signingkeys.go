@@ -43,7 +43,7 @@ func (d Dir) SigningKeys() (SigningKeys, error) {
 		return SigningKeys{path: path}, err
 	}
 	o := r.Root("default", "keys")
-	out := SigningKeys{Default: o.String("default"), Warnings: r.Warnings, path: path}
+	out := SigningKeys{Default: o.String("default"), path: path}
 	first := map[string]int{}
 	for i, v := range o.List("keys") {
 		k := r.Object(v, "name", "keyPath", "certPath", "id", "pluginName", "pluginConfig")

@@ -170,13 +170,6 @@ func (r *Registry) Blob(repo string, d digest.Digest) []byte {
 	return r.repo(repo).blobs[d]
 }
 
-// Untag removes a tag.
-func (r *Registry) Untag(repo, tag string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.repo(repo).tags, tag)
-}
-
 func (r *Registry) find(repo, target string) (digest.Digest, manifest, bool) {
 	from := r.repos[repo]
 	if from == nil {
