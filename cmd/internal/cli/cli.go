@@ -174,7 +174,7 @@ var errInterrupted = errors.New("interrupted")
 // line: an error with a hint and exit status 2, where cobra prints the help
 // and reports success.
 func prepare(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &Error{Usage: true, Err: err} })
+	cmd.SetFlagErrorFunc(wrongFlag)
 	if cmd.Name() == "help" {
 		cmd.Args = func(c *cobra.Command, args []string) error {
 			if about, rest, err := c.Root().Find(args); err != nil || about == nil || len(rest) > 0 {
@@ -187,12 +187,7 @@ func prepare(cmd *cobra.Command) {
 			if len(args) == 0 {
 				return &Error{Usage: true, Err: fmt.Errorf("%s needs a command", c.CommandPath())}
 			}
-			err := fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
-			c.SuggestionsMinimumDistance = max(c.SuggestionsMinimumDistance, 2)
-			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-				return &Error{Hint: "did you mean " + strings.Join(near, ", ") + "?", Err: err}
-			}
-			return &Error{Usage: true, Err: err}
+			return unknownCommand(c, args[0])
 		}
 		// Never reached: Args refuses everything first. It makes the command runnable.
 		cmd.RunE = func(c *cobra.Command, args []string) error { return c.Args(c, args) }

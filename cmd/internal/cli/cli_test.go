@@ -31,8 +31,11 @@ func tree(env *cli.Env, fail error) *cobra.Command {
 	yes := &cobra.Command{Use: "yes", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return nil }}
 	yes.Flags().String("name", "", "a name")
 	yes.Flags().Int("many", 1, "a number")
+	yes.Flags().Duration("long", 0, "a duration")
 	cli.Mirror(env, yes, "name", "many")
 	group := &cobra.Command{Use: "group"}
+	cli.Elsewhere(root, map[string]string{"old": "use yes"})
+	cli.Elsewhere(group, map[string]string{"--old": "use --new", "-o": "use -n"})
 	group.AddCommand(&cobra.Command{Use: "leaf", RunE: func(*cobra.Command, []string) error { return nil }})
 	root.AddCommand(yes, group, cli.VersionCommand(env),
 		&cobra.Command{Use: "fail", RunE: func(*cobra.Command, []string) error { return fail }})
@@ -69,6 +72,14 @@ func TestRun(t *testing.T) {
 		{"completion for no shell", []string{"completion", "nope"}, nil, 2, "prog: error: unknown command \"nope\" for \"prog completion\"\nprog: hint: see \"prog completion --help\"\n"},
 		{"hostile error", []string{"fail"}, errors.New("a\x1b[31mb\u202ec"), 2, "prog: error: a\ufffd[31mb\ufffdc\n"},
 		{"unknown in group", []string{"group", "leef"}, nil, 2, "prog: error: unknown command \"leef\" for \"prog group\"\nprog: hint: did you mean leaf?\n"},
+		{"unknown command with a flag", []string{"zzzzzzzz", "-t", "x"}, nil, 2, "prog: error: unknown command \"zzzzzzzz\" for \"prog\"\nprog: hint: see \"prog --help\"\n"},
+		{"unknown in group with a flag", []string{"group", "leef", "--nope"}, nil, 2, "prog: error: unknown command \"leef\" for \"prog group\"\nprog: hint: did you mean leaf?\n"},
+		{"unknown flag before a command", []string{"--nope", "zzzzzzzz"}, nil, 2, "prog: error: unknown flag: --nope\nprog: hint: see \"prog --help\"\n"},
+		{"command of another program", []string{"old", "--nope"}, nil, 2, "prog: error: unknown command \"old\" for \"prog\"\nprog: hint: use yes\n"},
+		{"flag of another program", []string{"group", "leaf", "--old"}, nil, 2, "prog: error: unknown flag: --old\nprog: hint: use --new\n"},
+		{"letter of another program", []string{"group", "leaf", "-ox"}, nil, 2, "prog: error: unknown shorthand flag: 'o' in -ox\nprog: hint: use -n\n"},
+		{"flag of another program, elsewhere", []string{"yes", "--old"}, nil, 2, "prog: error: unknown flag: --old\nprog: hint: see \"prog yes --help\"\n"},
+		{"days", []string{"yes", "--long", "30d"}, nil, 2, "prog: error: invalid argument \"30d\" for \"--long\" flag: time: unknown unit \"d\" in duration \"30d\"\nprog: hint: a duration is in h, m and s: 30 days are 720h\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
