@@ -47,6 +47,7 @@ input and output, network).`,
 	for _, group := range groups {
 		root.AddCommand(group(env))
 	}
+	fromNotation(root)
 	return root
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
 )
 
 // notationFlags are the commands of Notation 1.3.2 and of its main branch, each with its flags but for those of every
@@ -162,5 +164,52 @@ func TestNotationTable(t *testing.T) {
 		if first, _, _ := strings.Cut(command, " "); first != "" && !strings.Contains(sections["Commands"], "`notation "+first+"`") {
 			t.Errorf("the table of commands does not have notation %s", first)
 		}
+	}
+}
+
+// TestNotationHabits holds that each command and flag of Notation that is not here is answered with what is.
+func TestNotationHabits(t *testing.T) {
+	n := 0
+	typed := func(args ...string) {
+		n++
+		var stdout, stderr strings.Builder
+		env := &cli.Env{Program: "fencepost", Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr}
+		code := cli.Run(t.Context(), env, newRoot(env), args)
+		_, hint, _ := strings.Cut(stderr.String(), "fencepost: hint: ")
+		if code != cli.ExitUnknown || stdout.Len() > 0 || hint == "" || strings.Contains(hint, "--help") || strings.Contains(hint, "did you mean") {
+			t.Errorf("fencepost %s: exit status %d, stdout %q, stderr %q", strings.Join(args, " "), code, &stdout, &stderr)
+		}
+	}
+	root := tree(t)
+	for command, flags := range notationFlags {
+		words := strings.Fields(command)
+		switch command {
+		case "":
+			words = []string{"image", "sign"}
+		case "sign", "verify", "inspect", "list":
+			typed(command, "x")
+			typed(command, "-d", "x")
+			words = []string{"image", command}
+		case "certificate delete":
+			typed("trust", "delete", "-a")
+		}
+		if words[0] == "certificate" {
+			words[0] = "cert"
+			typed(append([]string{"certificate"}, words[1:]...)...)
+		}
+		cmd, rest, err := root.Find(words)
+		if err != nil || len(rest) > 0 || cmd == root {
+			typed(append(words, "x")...)
+			typed(append(words, "--type", "x")...)
+			continue
+		}
+		for _, flag := range strings.Fields(flags) {
+			if !hasFlag(cmd, flag) {
+				typed(append(words, flag, "x")...)
+			}
+		}
+	}
+	if n < 60 {
+		t.Errorf("%d command lines were typed", n)
 	}
 }
