@@ -2,7 +2,6 @@ package artifactcmd
 
 import (
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,11 +52,11 @@ func (o *asking) fetcher(env *cli.Env) (*revocation.Fetcher, error) {
 		cfg.Given = verify.Evidence{given}
 	}
 	if !o.noCache {
-		dir, err := env.CacheDir()
+		dir, err := env.CacheDir("revocation")
 		if err != nil {
-			return nil, cli.Hint(err, "name a directory in $XDG_CACHE_HOME, or use --no-cache")
+			return nil, err
 		}
-		cfg.Cache = filepath.Join(dir, "revocation")
+		cfg.Cache = dir
 	}
 	return revocation.New(cfg), nil
 }

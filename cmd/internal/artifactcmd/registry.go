@@ -3,7 +3,6 @@ package artifactcmd
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"slices"
 	"strings"
@@ -120,15 +119,11 @@ func (r *registry) reach(env *cli.Env, dir directory.Dir, host string, cfg *oci.
 		cfg.PlainHTTP = func(h string) bool { return h == host }
 	}
 	if r.ca != "" {
-		certs, err := env.ReadCertificates(r.ca)
+		roots, err := env.ReadRoots(r.ca)
 		if err != nil {
 			return err
 		}
-		pool := x509.NewCertPool()
-		for _, c := range certs {
-			pool.AddCert(c)
-		}
-		cfg.TLS = &tls.Config{RootCAs: pool}
+		cfg.TLS = &tls.Config{RootCAs: roots}
 	}
 	password, err := r.password(env)
 	if err != nil {

@@ -24,3 +24,16 @@ func (e *Env) ReadCertificates(path string) ([]*x509.Certificate, error) {
 	}
 	return certs, nil
 }
+
+// ReadRoots reads the certificates of a PEM or DER file, for TLS to trust.
+func (e *Env) ReadRoots(path string) (*x509.CertPool, error) {
+	certs, err := e.ReadCertificates(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, cert := range certs {
+		pool.AddCert(cert)
+	}
+	return pool, nil
+}

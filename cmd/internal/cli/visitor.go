@@ -11,9 +11,11 @@ func (e *Env) UserAgent() string {
 	return fmt.Sprintf("%s/%s (%s; %s)", e.Program, ReadBuild().Version, runtime.GOOS, runtime.GOARCH)
 }
 
-// CacheDir is the directory for what was fetched and can be fetched again, below
-// that of the user's caches, where os.UserCacheDir has it. It may not be there.
-func (e *Env) CacheDir() (string, error) {
+// CacheDir is the directory for what was fetched of one kind and can be fetched
+// again, below that of the user's caches, where os.UserCacheDir has it. It may
+// not be there. It is for commands with the flag --no-cache.
+func (e *Env) CacheDir(kind string) (string, error) {
+	const noCache = "name a directory in $XDG_CACHE_HOME, or use --no-cache"
 	variable, below := "HOME", ".cache"
 	switch {
 	case e.Getenv("XDG_CACHE_HOME") != "":
@@ -25,10 +27,10 @@ func (e *Env) CacheDir() (string, error) {
 	}
 	dir := e.Getenv(variable)
 	if dir == "" {
-		return "", fmt.Errorf("no directory for what is fetched: $%s is empty", variable)
+		return "", Hint(fmt.Errorf("no directory for what is fetched: $%s is empty", variable), noCache)
 	}
 	if dir = filepath.Join(dir, below); !filepath.IsAbs(dir) {
-		return "", fmt.Errorf("no directory for what is fetched: $%s is not an absolute path", variable)
+		return "", Hint(fmt.Errorf("no directory for what is fetched: $%s is not an absolute path", variable), noCache)
 	}
-	return filepath.Join(dir, "fencepost"), nil
+	return filepath.Join(dir, "fencepost", kind), nil
 }

@@ -17,12 +17,12 @@ func TestCacheDir(t *testing.T) {
 		vars map[string]string
 		want string // "" for an error
 	}{
-		{"XDG_CACHE_HOME", map[string]string{"XDG_CACHE_HOME": abs, "HOME": "/home/me"}, filepath.Join(abs, "fencepost")},
+		{"XDG_CACHE_HOME", map[string]string{"XDG_CACHE_HOME": abs, "HOME": "/home/me"}, filepath.Join(abs, "fencepost", "fetched")},
 		{"none", nil, ""},
 		{"relative", map[string]string{"XDG_CACHE_HOME": "cache"}, ""},
 	} {
 		env := &cli.Env{Getenv: func(name string) string { return test.vars[name] }}
-		if got, err := env.CacheDir(); got != test.want || (err == nil) != (test.want != "") {
+		if got, err := env.CacheDir("fetched"); got != test.want || (err == nil) != (test.want != "") {
 			t.Errorf("%s: CacheDir = %q, %v, want %q", test.name, got, err, test.want)
 		}
 	}

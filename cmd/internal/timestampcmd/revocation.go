@@ -3,7 +3,6 @@ package timestampcmd
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,11 +49,11 @@ func (o *revocationOptions) fetcher(env *cli.Env, p verify.Policy) (*revocation.
 		cfg.Given = verify.Evidence{given}
 	}
 	if !o.noCache {
-		dir, err := env.CacheDir()
+		dir, err := env.CacheDir("revocation")
 		if err != nil {
-			return nil, cli.Hint(err, "name a directory in $XDG_CACHE_HOME, or use --no-cache")
+			return nil, err
 		}
-		cfg.Cache = filepath.Join(dir, "revocation")
+		cfg.Cache = dir
 	}
 	return revocation.New(cfg), nil
 }

@@ -11,7 +11,6 @@ package tsaclient
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -203,14 +202,11 @@ func (c *Connection) tls(env *cli.Env) (*tls.Config, error) {
 	}
 	cfg := &tls.Config{}
 	if c.CA != "" {
-		certs, err := env.ReadCertificates(c.CA)
+		roots, err := env.ReadRoots(c.CA)
 		if err != nil {
 			return nil, err
 		}
-		cfg.RootCAs = x509.NewCertPool()
-		for _, cert := range certs {
-			cfg.RootCAs.AddCert(cert)
-		}
+		cfg.RootCAs = roots
 	}
 	if c.ClientCert != "" {
 		cert, err := env.ReadFile(c.ClientCert, maxFile)
