@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fencepost-tsa/fencepost/cmd/internal/cli"
+	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/envelope"
 	"github.com/fencepost-tsa/fencepost/cmd/internal/notary/trustpolicy"
 	"github.com/fencepost-tsa/fencepost/pki"
 	"github.com/fencepost-tsa/fencepost/signer"
@@ -83,8 +84,8 @@ func (m *made) open(ctx context.Context, env *cli.Env, named namedKey, of *x509.
 // role.
 func (o *createOptions) proof(key signer.Signer) (crypto.SignerOpts, error) {
 	if pub, ok := key.Public().(*rsa.PublicKey); ok && o.profile == pki.RoleCodeSigning {
-		// The size of the key decides over the hash, and others are not certified.
-		hash := map[int]crypto.Hash{3072: crypto.SHA384, 4096: crypto.SHA512}[pub.N.BitLen()]
+		// 0, the usual one, for a size that has none, which is not certified.
+		hash, _ := envelope.HashFor(pub)
 		return signer.PSS.Options(hash), nil
 	}
 	usual, err := signer.UsualOptions(key)

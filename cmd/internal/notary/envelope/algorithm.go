@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/fencepost-tsa/fencepost/signer"
 )
 
 // An Algorithm is a signature algorithm. An envelope may name one that the
@@ -110,7 +112,7 @@ func verifySignature(pub crypto.PublicKey, h crypto.Hash, digest, signature []by
 // signatureOptions are those that a signer with that key is asked with.
 func signatureOptions(pub crypto.PublicKey, h crypto.Hash) crypto.SignerOpts {
 	if _, ok := pub.(*rsa.PublicKey); ok {
-		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h}
+		return signer.PSS.Options(h)
 	}
 	return h
 }
