@@ -39,14 +39,16 @@ type layout struct {
 	patience time.Duration // with another writer
 }
 
-func (l *layout) error(kind Kind, format string, args ...any) error {
+func (l *layout) error(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Err: fmt.Errorf("layout %s: %w", l.dir, fmt.Errorf(format, args...))}
 }
 
 // check sees that there is a layout that we can read.
 func (l *layout) check() error {
 	hint := func(err error) error {
-		err.(*Error).hint = "an OCI image layout is a directory with the files oci-layout and index.json; \"skopeo copy\", \"crane pull --format=oci\" and \"oras copy --to-oci-layout\" make one"
+		if e := (*Error)(nil); errors.As(err, &e) {
+			e.hint = "an OCI image layout is a directory with the files oci-layout and index.json; \"skopeo copy\", \"crane pull --format=oci\" and \"oras copy --to-oci-layout\" make one"
+		}
 		return err
 	}
 	info, err := os.Stat(l.dir)
@@ -293,7 +295,7 @@ func (l *layout) tagged(tag string) (Descriptor, error) {
 			if len(tags) > maxTagsShown {
 				tags = append(tags[:maxTagsShown], "...")
 			}
-			err.(*Error).hint = "it has the tags " + strings.Join(tags, ", ")
+			err.hint = "it has the tags " + strings.Join(tags, ", ")
 		}
 		return Descriptor{}, err
 	}

@@ -37,7 +37,7 @@ func (l *layout) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, l.fileError(lockName, err)
 		}
 		if waited >= l.patience {
-			e := l.error(Conflict, "another program is writing it, for %v", l.patience).(*Error)
+			e := l.error(Conflict, "another program is writing it, for %v", l.patience)
 			e.hint = fmt.Sprintf("if none is running any more, remove %s", name)
 			return nil, e
 		}
