@@ -101,13 +101,13 @@ func readRoot(file string) (*x509.Certificate, error) {
 		return nil, err
 	}
 	if len(list) != 1 {
-		return nil, fmt.Errorf("found %d certificates in %q, expecting a single x509 root certificate", len(list), file)
+		return nil, fmt.Errorf("%s has %d certificates; want the root alone", file, len(list))
 	}
 	if err := list[0].CheckSignatureFrom(list[0]); err != nil {
-		return nil, fmt.Errorf("failed to check root certificate with error: %w", err)
+		return nil, fmt.Errorf("%s: the root is not signed with its own key: %w", file, err)
 	}
 	if !bytes.Equal(list[0].RawSubject, list[0].RawIssuer) {
-		return nil, fmt.Errorf("certificate from %q is not a root certificate", file)
+		return nil, fmt.Errorf("%s: the certificate is not a root, it has another issuer", file)
 	}
 	return list[0], nil
 }
