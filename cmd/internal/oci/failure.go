@@ -67,7 +67,7 @@ func (r *registry) fail(ctx context.Context, what string, err error) error {
 		if r.byTokenService(refusal) {
 			service = "token service " + refusal.URL.Host
 		}
-		return r.status(what, service, refusal.StatusCode, refusal.Errors, nil)
+		return r.status(refused{what: what, service: service, status: refusal.StatusCode, errors: refusal.Errors})
 	}
 	if strings.Contains(err.Error(), "missing username or password") { // oras-go has no type for it
 		return r.withHint(Unauthorized, fmt.Errorf("%s: the registry asks for a user name and a password, and there is but a token", what), r.login())
@@ -143,8 +143,8 @@ func (r *registry) tlsHint() string {
 	return "if it speaks TLS, leave out --insecure-registry"
 }
 
-// refused explains an answer that is not the one that was asked for.
-func (r *registry) refused(what string, resp *http.Response) error {
+// unwanted explains an answer that is not the one that was asked for.
+func (r *registry) unwanted(what string, resp *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	var doc struct {
 		Errors errcode.Errors `json:"errors"`
@@ -162,22 +162,31 @@ func (r *registry) refused(what string, resp *http.Response) error {
 	if resp.Request != nil && !strings.HasPrefix(resp.Request.URL.Path, "/v2/") {
 		service = "storage " + resp.Request.URL.Host
 	}
-	return r.status(what, service, resp.StatusCode, doc.Errors, resp.Header)
+	return r.status(refused{what, service, resp.StatusCode, doc.Errors, resp.Header})
+}
+
+// A refused is a request that was not answered as it was to be.
+type refused struct {
+	what    string // was asked for
+	service string // who answered; "" for the registry itself
+	status  int    // of HTTP
+	errors  errcode.Errors
+	header  http.Header // nil: not known
 }
 
 // status explains a status of HTTP with the codes of the body (distribution-spec,
-// "Error Codes"). service is who answered, "" for the registry itself.
-func (r *registry) status(what, service string, status int, errs errcode.Errors, h http.Header) *Error {
+// "Error Codes").
+func (r *registry) status(q refused) *Error {
 	var said []string
 	has := func(code string) bool {
-		for _, e := range errs {
+		for _, e := range q.errors {
 			if e.Code == code {
 				return true
 			}
 		}
 		return false
 	}
-	for _, e := range errs {
+	for _, e := range q.errors {
 		text := strings.ToLower(strings.ReplaceAll(e.Code, "_", " "))
 		if e.Message != "" && !strings.EqualFold(e.Message, text) {
 			text = strings.TrimPrefix(text+": ", ": ") + e.Message
@@ -188,15 +197,15 @@ func (r *registry) status(what, service string, status int, errs errcode.Errors,
 	}
 	kind, reason, hint := Malformed, "", ""
 	switch {
-	case status == http.StatusUnauthorized:
+	case q.status == http.StatusUnauthorized:
 		kind, reason, hint = Unauthorized, "not without credentials", r.login()
 		if r.shown.Load() {
 			reason = "the credentials are not accepted"
 		}
-	case status == http.StatusForbidden || has(errcode.ErrorCodeDenied):
+	case q.status == http.StatusForbidden || has(errcode.ErrorCodeDenied):
 		kind, reason = Forbidden, "not allowed"
 		hint = fmt.Sprintf("ask for the right to do this, or use other credentials: run \"docker login %s\", or give --username", r.name.Host)
-	case service != "" && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented):
+	case q.service != "" && (q.status == http.StatusNotFound || q.status == http.StatusMethodNotAllowed || q.status == http.StatusNotImplemented):
 		// Nothing that the registry says: it may well have what was asked for.
 		kind, reason = Unavailable, "not to be had where the registry points to"
 	case has(errcode.ErrorCodeNameUnknown):
@@ -204,35 +213,35 @@ func (r *registry) status(what, service string, status int, errs errcode.Errors,
 		if r.name.Host == "docker.io" && !strings.Contains(r.name.Repository, "/") {
 			hint = fmt.Sprintf("Docker's own images are at docker.io/library/%s", r.name.Repository)
 		}
-	case status == http.StatusNotFound:
+	case q.status == http.StatusNotFound:
 		kind, reason = NotFound, "not found"
-	case status == http.StatusTooManyRequests:
+	case q.status == http.StatusTooManyRequests:
 		kind, reason = TooManyRequests, "too many requests"
-		if wait, ok := retryAfter(h, time.Now()); ok {
+		if wait, ok := retryAfter(q.header, time.Now()); ok {
 			reason += fmt.Sprintf(", to be tried again in %v", wait.Round(time.Second))
 		}
 		hint = "try again later; some registries allow more to users who have logged in"
-	case status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented || has(errcode.ErrorCodeUnsupported):
+	case q.status == http.StatusMethodNotAllowed || q.status == http.StatusNotImplemented || has(errcode.ErrorCodeUnsupported):
 		kind, reason = Unsupported, "the registry does not do this"
-	case status == http.StatusRequestEntityTooLarge:
+	case q.status == http.StatusRequestEntityTooLarge:
 		kind, reason = TooLarge, "too large for the registry"
-	case status == http.StatusPreconditionFailed || status == http.StatusConflict:
+	case q.status == http.StatusPreconditionFailed || q.status == http.StatusConflict:
 		kind, reason = Conflict, "changed by others meanwhile"
 	case has(errcode.ErrorCodeDigestInvalid):
 		kind, reason = Digest, "the registry computes another digest"
-	case status >= 500 || status == http.StatusRequestTimeout:
+	case q.status >= 500 || q.status == http.StatusRequestTimeout:
 		kind, reason = Unavailable, "out of order"
 	default:
 		reason = "refused"
 	}
-	text := fmt.Sprintf("%s: %s (HTTP status %d", what, reason, status)
-	if service != "" {
-		text += " of " + service
+	text := fmt.Sprintf("%s: %s (HTTP status %d", q.what, reason, q.status)
+	if q.service != "" {
+		text += " of " + q.service
 	}
 	if len(said) > 0 {
 		text += "; " + strings.Join(said, "; ")
 	}
-	return &Error{Kind: kind, Host: r.name.Host, Status: status, Err: errors.New(text + ")"), hint: hint,
+	return &Error{Kind: kind, Host: r.name.Host, Status: q.status, Err: errors.New(text + ")"), hint: hint,
 		noRepository: kind == NotFound && has(errcode.ErrorCodeNameUnknown)}
 }
 

@@ -60,6 +60,7 @@ func TestResolveFaults(t *testing.T) {
 		{"429 once", ocitest.Fault{Status: 429, Header: header("Retry-After", "1"), Times: 1}, "", "", "", 2},
 		{"429, a long wait", ocitest.Fault{Status: 429, Header: header("Retry-After", "60")}, oci.TooManyRequests, "to be tried again in 1m0s", "later", 1},
 		{"429 always", ocitest.Fault{Status: 429}, oci.TooManyRequests, "too many requests", "later", 3},
+		{"429, a wait beyond counting", ocitest.Fault{Status: 429, Header: header("Retry-After", "99999999999")}, oci.TooManyRequests, "to be tried again in 596523h14m7s", "later", 1},
 		{"429, no wait, always", ocitest.Fault{Status: 429, Header: header("Retry-After", "0")}, oci.TooManyRequests, "too many requests", "", 5},
 		{"500 twice", ocitest.Fault{Status: 500, Times: 2}, "", "", "", 3},
 		{"502 always", ocitest.Fault{Status: 502}, oci.Unavailable, "HTTP status 502", "", 3},

@@ -189,7 +189,7 @@ func (r *registry) do(ctx context.Context, q request, statuses ...int) (*http.Re
 		}
 	}
 	defer resp.Body.Close()
-	return nil, r.refused(q.what, resp)
+	return nil, r.unwanted(q.what, resp)
 }
 
 // read reads a body of at most limit bytes.

@@ -102,7 +102,8 @@ func again(attempt int, resp *http.Response, err error) (time.Duration, bool) {
 // retryAfter reads how long the server asks to wait (RFC 9110, 10.2.3).
 func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	text := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+	seconds, err := strconv.ParseUint(text, 10, 31)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // no less of a wait for being long
 		return time.Duration(seconds) * time.Second, true
 	}
 	if at, err := http.ParseTime(text); err == nil {
