@@ -115,13 +115,12 @@ func (o *blobSign) run(ctx context.Context, env *cli.Env, file string) error {
 	if err != nil {
 		return unsigned(err)
 	}
-	return write(env, out, sig, file, "signed")
+	out.Data = sig.Envelope
+	return write(env, out, describeSigned(env, sig, file), "signed")
 }
 
 // write stores the signature of a file, and tells of it.
-func write(env *cli.Env, out cli.File, sig *notary.Signature, of, verb string) error {
-	answer := describeSigned(env, sig, of)
-	out.Data = sig.Envelope
+func write(env *cli.Env, out cli.File, answer *signedJSON, verb string) error {
 	if err := env.Write(out); err != nil {
 		return err
 	}
@@ -298,5 +297,6 @@ func (o *blobRestamp) run(ctx context.Context, env *cli.Env, file string) error 
 	if err != nil {
 		return classify(err)
 	}
-	return write(env, out, sig, file, "restamped")
+	out.Data = sig.Envelope
+	return write(env, out, describeSigned(env, sig, file), "restamped")
 }

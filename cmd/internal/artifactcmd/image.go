@@ -69,10 +69,11 @@ func (o *imageSign) run(ctx context.Context, env *cli.Env, ref string) error {
 		return err
 	}
 	defer closeKey()
-	a, err := o.registry.open(ctx, env, dir, "sign", ref)
+	a, err := o.registry.open(ctx, env, dir, ref)
 	if err != nil {
 		return err
 	}
+	a.warnOfTag(env, "sign")
 	sig, err := s.Sign(ctx, notary.TargetOf(a.subject))
 	if err != nil {
 		return unsigned(err)
@@ -174,10 +175,11 @@ func (o *imageVerify) run(ctx context.Context, env *cli.Env, ref string) error {
 	if err != nil {
 		return err
 	}
-	a, err := o.registry.open(ctx, env, dir, "verify", ref)
+	a, err := o.registry.open(ctx, env, dir, ref)
 	if err != nil {
 		return err
 	}
+	a.warnOfTag(env, "verify")
 	progress := env.Progress("verifying signatures", 0)
 	report, err := v.Image(ctx, notary.Image{
 		Repository: a.repository, Subject: a.subject, Statement: st, Metadata: want, Max: o.max,
@@ -260,7 +262,7 @@ func (o *imageRestamp) run(ctx context.Context, env *cli.Env, ref string) error 
 	if err != nil {
 		return err
 	}
-	a, err := o.registry.open(ctx, env, dir, "", ref)
+	a, err := o.registry.open(ctx, env, dir, ref)
 	if err != nil {
 		return err
 	}

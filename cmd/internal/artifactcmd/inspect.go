@@ -45,10 +45,11 @@ func (o *imageInspect) run(ctx context.Context, env *cli.Env, ref string) error 
 	if err != nil {
 		return err
 	}
-	a, err := o.registry.open(ctx, env, dir, "inspect", ref)
+	a, err := o.registry.open(ctx, env, dir, ref)
 	if err != nil {
 		return err
 	}
+	a.warnOfTag(env, "inspect")
 	image := show.Image{Reference: a.String(), MediaType: a.subject.MediaType, Signatures: []*show.Signature{}}
 	type described struct {
 		signature *show.Signature

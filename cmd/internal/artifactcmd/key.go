@@ -21,10 +21,11 @@ type identity struct {
 	chain []*x509.Certificate
 }
 
-// openIdentity opens the key that --key names: a URI, whose chain is in a file
-// of its own, or a name in signingkeys.json, where both files are. An empty
-// name is that of the default key.
-func openIdentity(ctx context.Context, env *cli.Env, dir directory.Dir, key, chain string) (*identity, error) {
+// identity opens the key that --key names: a URI, whose chain is in a file of its
+// own, or a name in signingkeys.json, where both files are. An empty name is that
+// of the default key.
+func (o *signing) identity(ctx context.Context, env *cli.Env, dir directory.Dir) (*identity, error) {
+	key, chain := o.key, o.chain
 	if strings.Contains(key, ":") {
 		if chain == "" {
 			return nil, cli.Hint(cli.Usagef("--key %s without its certificate chain", key), "name the file with --certificate-chain: the signer's certificate first, the root last")

@@ -58,7 +58,7 @@ func (o *imageList) run(ctx context.Context, env *cli.Env, ref string) error {
 	if err != nil {
 		return err
 	}
-	a, err := o.registry.open(ctx, env, dir, "", ref)
+	a, err := o.registry.open(ctx, env, dir, ref)
 	if err != nil {
 		return err
 	}

@@ -52,17 +52,24 @@ type artifact struct {
 	repository *oci.Repository
 	// name is the repository as it is shown, HOST/REPOSITORY or a directory.
 	name string
-	// scope is the repository as trust policies name it; "" for a layout.
-	scope   string
+	// target is the digest or the tag by which it was named.
+	target  string
 	subject oci.Descriptor
 }
 
 // String is the artifact, by its digest.
 func (a *artifact) String() string { return a.name + "@" + a.subject.Digest.String() }
 
-// open finds the artifact that ref names. verb is what is done with it, for the
-// warning about tags.
-func (r *registry) open(ctx context.Context, env *cli.Env, dir directory.Dir, verb, ref string) (*artifact, error) {
+// warnOfTag warns of a tag by which the artifact was named. verb is what is done
+// with it.
+func (a *artifact) warnOfTag(env *cli.Env, verb string) {
+	if _, err := digest.Parse(a.target); err != nil {
+		env.Warn("always %s the artifact by its digest (@%s) rather than by a tag (:%s), because what a tag names can change", verb, a.subject.Digest, a.target)
+	}
+}
+
+// open finds the artifact that ref names.
+func (r *registry) open(ctx context.Context, env *cli.Env, dir directory.Dir, ref string) (*artifact, error) {
 	cfg := oci.Config{
 		UserAgent:    env.UserAgent(),
 		ReferrersTag: r.referrersTag,
@@ -70,7 +77,6 @@ func (r *registry) open(ctx context.Context, env *cli.Env, dir directory.Dir, ve
 		Progress:     transfers(env),
 	}
 	var a artifact
-	var target string
 	if r.layout {
 		if r.insecure || r.ca != "" || r.username != "" || r.passwordStdin {
 			return nil, cli.Usagef("--oci-layout is on this machine: flags for registries do not go with it")
@@ -82,7 +88,7 @@ func (r *registry) open(ctx context.Context, env *cli.Env, dir directory.Dir, ve
 		if a.repository, err = oci.OpenLayout(parsed.Dir, cfg); err != nil {
 			return nil, err
 		}
-		a.name, target = parsed.Dir, parsed.Target()
+		a.name, a.target = parsed.Dir, parsed.Target()
 	} else {
 		parsed, err := oci.ParseReference(ref)
 		if err != nil {
@@ -94,14 +100,11 @@ func (r *registry) open(ctx context.Context, env *cli.Env, dir directory.Dir, ve
 		if a.repository, err = oci.OpenRegistry(parsed, cfg); err != nil {
 			return nil, err
 		}
-		a.name, a.scope, target = parsed.Name(), parsed.Name(), parsed.Target()
+		a.name, a.target = parsed.Name(), parsed.Target()
 	}
 	var err error
-	if a.subject, err = a.repository.Resolve(ctx, target); err != nil {
+	if a.subject, err = a.repository.Resolve(ctx, a.target); err != nil {
 		return nil, err
-	}
-	if _, err := digest.Parse(target); err != nil && verb != "" {
-		env.Warn("always %s the artifact by its digest (@%s) rather than by a tag (:%s), because what a tag names can change", verb, a.subject.Digest, target)
 	}
 	return &a, nil
 }

@@ -54,7 +54,7 @@ func (o *signing) open(ctx context.Context, env *cli.Env, dir directory.Dir) (s 
 	if err != nil {
 		return nil, nil, err
 	}
-	id, err := openIdentity(ctx, env, dir, o.key, o.chain)
+	id, err := o.identity(ctx, env, dir)
 	if err != nil {
 		return nil, nil, err
 	}
