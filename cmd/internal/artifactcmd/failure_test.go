@@ -137,7 +137,8 @@ func TestUsage(t *testing.T) {
 		{name: "less than none listed", line: "image list --max-signatures -1 IMAGE", code: 2, error: "--max-signatures is at least 1, not -1", hint: help},
 		{name: "none inspected", line: "image inspect --max-signatures 0 IMAGE", code: 2, error: "--max-signatures is at least 1, not 0", hint: help},
 
-		{name: "no time", line: "image verify --at yesterday IMAGE", code: 2, error: `--at "yesterday" is not a time`, hint: help},
+		{name: "no time", line: "image verify --at yesterday IMAGE", code: 2, error: `--at "yesterday" is not a time such as 2027-01-01T00:00:00Z`, hint: help},
+		{name: "passed-over signatures of a file", line: "blob verify -v -s x.jws.sig file.txt", code: 2, error: "unknown shorthand flag: 'v'", hint: help},
 		{name: "no time, and nothing to verify", line: "image verify --at yesterday IMAGE", before: func(r *rig) { r.policy("skip", nil) }, code: 2, error: `--at "yesterday" is not a time`, hint: help},
 		{name: "metadata without a value", line: "image verify -m build IMAGE", code: 2, error: `--user-metadata "build" is not KEY=VALUE`, hint: help},
 		{name: "metadata twice", line: "image sign SIGN -m a=1 -m a=2 IMAGE", code: 2, error: `"a" is given twice`, hint: help},

@@ -124,6 +124,7 @@ could not be told, because something was not reached or read.`,
 	}
 	o.verifying.flags(cmd)
 	f := cmd.Flags()
+	f.BoolVarP(&o.verifying.verbose, "verbose", "v", false, "show the checks of signatures that were passed over, too")
 	f.StringVar(&o.scope, "scope", "", "with --oci-layout, the `HOST/REPOSITORY` by which the trust policy knows the artifact")
 	maxFlag(cmd, &o.max)
 	o.registry.flags(cmd)

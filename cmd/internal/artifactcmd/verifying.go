@@ -24,15 +24,14 @@ type verifying struct {
 	metadata []string
 	at       string
 	now      *time.Time // that of at, after check; nil without it
-	verbose  bool
+	verbose  bool // show the checks of signatures that were passed over, too
 	asking   asking
 }
 
 func (o *verifying) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.metadata, "user-metadata", "m", nil, "accept only a signature that says `KEY=VALUE`; may be repeated")
-	f.StringVar(&o.at, "at", "", "verify as of this `time`, 2006-01-02T15:04:05Z, instead of now")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the checks of signatures that were passed over, too")
+	f.StringVar(&o.at, "at", "", "verify as of this `time`, such as 2027-01-01T00:00:00Z, instead of now")
 	o.asking.flags(cmd)
 }
 
@@ -42,7 +41,7 @@ func (o *verifying) check() (map[string]string, error) {
 	if o.at != "" {
 		at, err := time.Parse(time.RFC3339, o.at)
 		if err != nil {
-			return nil, cli.Usagef("--at %q is not a time such as 2006-01-02T15:04:05Z", o.at)
+			return nil, cli.Usagef("--at %q is not a time such as 2027-01-01T00:00:00Z", o.at)
 		}
 		at = at.UTC()
 		o.now = &at
