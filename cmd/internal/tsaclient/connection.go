@@ -141,6 +141,9 @@ func (c *Connection) Clients(env *cli.Env) ([]*tsphttp.Client, error) {
 func newClient(cfg tsphttp.ClientConfig) (*tsphttp.Client, error) {
 	client, err := tsphttp.NewClient(cfg)
 	if err != nil {
+		if slices.ContainsFunc(cfg.URLs, func(url string) bool { return !strings.Contains(url, "://") }) {
+			return nil, cli.Hint(err, "the URL of an authority begins with https:// or http://")
+		}
 		return nil, &cli.Error{Usage: true, Err: err}
 	}
 	return client, nil
