@@ -124,7 +124,7 @@ func Restamp(ctx context.Context, e *envelope.Envelope, stamper *countersign.Sta
 		return nil, because(ReasonCertificateValidity, fmt.Errorf("a signature of the scheme %s has a signing time of its own, and no verifier looks at a timestamp", content.Scheme))
 	}
 	if _, err := validAt(content.Chain, now(), "now"); err != nil {
-		return nil, because(ReasonCertificateValidity, fmt.Errorf("%w: a timestamp would come too late to prove anything", err))
+		return nil, fmt.Errorf("%w: a timestamp would come too late to prove anything", err)
 	}
 	sig, err := finish(ctx, e.Format, e.Raw, stamper)
 	if err != nil {

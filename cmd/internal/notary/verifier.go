@@ -215,7 +215,7 @@ func (v *Verifier) timestamp(ctx context.Context, o *Outcome, st *trustpolicy.St
 	case len(names) == 0:
 		detail, err := validAt(c.Chain, now, "the time of verification")
 		if err != nil && len(c.Timestamp) > 0 {
-			err = because(ReasonCertificateValidity, fmt.Errorf("%w; its timestamp is not looked at, because the trust policy statement %q names no trust store of the type tsa", err, st.Name))
+			err = fmt.Errorf("%w; its timestamp is not looked at, because the trust policy statement %q names no trust store of the type tsa", err, st.Name)
 		}
 		return detail, err
 	case st.VerifyTimestamp == trustpolicy.AfterCertExpiry && expired < 0:

@@ -103,9 +103,6 @@ func (d Dir) notations() string {
 	return filepath.Join(filepath.Dir(d.Path), "notation")
 }
 
-// String returns the path.
-func (d Dir) String() string { return d.Path }
-
 // A Reason is why a file could not be used: one word of a closed set.
 type Reason string
 
