@@ -139,6 +139,7 @@ func TestUsage(t *testing.T) {
 
 		{name: "no time", line: "image verify --at yesterday IMAGE", code: 2, error: `--at "yesterday" is not a time such as 2027-01-01T00:00:00Z`, hint: help},
 		{name: "passed-over signatures of a file", line: "blob verify -v -s x.jws.sig file.txt", code: 2, error: "unknown shorthand flag: 'v'", hint: help},
+		{name: "an end in days", line: "image sign SIGN -e 30d IMAGE", code: 2, error: `unknown unit "d"`, hint: "30 days are 720h"},
 		{name: "no time, and nothing to verify", line: "image verify --at yesterday IMAGE", before: func(r *rig) { r.policy("skip", nil) }, code: 2, error: `--at "yesterday" is not a time`, hint: help},
 		{name: "metadata without a value", line: "image verify -m build IMAGE", code: 2, error: `--user-metadata "build" is not KEY=VALUE`, hint: help},
 		{name: "metadata twice", line: "image sign SIGN -m a=1 -m a=2 IMAGE", code: 2, error: `"a" is given twice`, hint: help},

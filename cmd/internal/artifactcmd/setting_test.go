@@ -291,7 +291,7 @@ func TestOffline(t *testing.T) {
 		error string
 		hint  string
 	}{
-		{"", 2, "connection refused", "--crl FILE"},
+		{"", 2, "connection refused", "list of the certificate's issuer with --crl FILE"},
 		{"--offline", 2, "revocation of a certificate is not known", "--crl FILE"},
 		{"--offline --crl leaf.crl", 2, "revocation of a certificate is not known", "--crl FILE"},
 		{"--offline --crl leaf.crl --crl issuer.crl", 0, "", ""},

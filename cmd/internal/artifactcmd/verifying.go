@@ -255,7 +255,7 @@ func hint(err error) string {
 	case notary.ReasonExpired:
 		return "have it signed anew"
 	case notary.ReasonRevocationUnknown:
-		return "reach the responder, or give the list of the authority with --crl FILE"
+		return "see that the address can be reached, or give the list of the certificate's issuer with --crl FILE"
 	}
 	return ""
 }
