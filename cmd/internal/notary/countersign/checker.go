@@ -21,10 +21,6 @@ type Config struct {
 	// Roots are trusted. Without any, nothing verifies. Each should pass
 	// [CheckRoot]: a chain to one that does not is refused.
 	Roots []*x509.Certificate
-	// Intermediates help to build the chain of an authority that does not send
-	// it. They are not trusted. Notation has no such thing: a token that needs
-	// them verifies here and not there.
-	Intermediates []*x509.Certificate
 	// Revocation is asked about the authority's chain. Nil asks nobody. For the
 	// verdict of Notation its mode is revocation.Named.
 	Revocation *revocation.Fetcher
@@ -76,7 +72,7 @@ type Timestamp struct {
 
 // policy is what package verify checks of a token.
 func (c *Checker) policy() verify.Policy {
-	p := verify.Policy{Roots: c.Roots, Intermediates: c.Intermediates, Now: c.Now}
+	p := verify.Policy{Roots: c.Roots, Now: c.Now}
 	if c.Cache != nil {
 		p.Cache = &c.Cache.chains
 	}
@@ -221,7 +217,7 @@ func (c *Checker) explain(e *Error, t *tsp.Token) {
 		}
 		top = certs[next]
 	}
-	if slices.ContainsFunc(slices.Concat(c.Roots, c.Intermediates), func(cert *x509.Certificate) bool { return bytes.Equal(cert.RawSubject, top.RawIssuer) }) {
+	if slices.ContainsFunc(c.Roots, func(cert *x509.Certificate) bool { return bytes.Equal(cert.RawSubject, top.RawIssuer) }) {
 		return // the names lead to a root, so something else is wrong
 	}
 	if len(t.Certificates)+t.OtherCertificates == 1 && !bytes.Equal(top.RawSubject, top.RawIssuer) {

@@ -358,9 +358,8 @@ func version1(t testing.TB, root []byte, key crypto.Signer) []byte {
 	return der.Make(der.TagSequence, signed, fields[1], der.Make(der.TagBitString, []byte{0}, signature))
 }
 
-// TestIntermediatesGiven: certificates that are given help to build a chain; the
-// signer's own has to be in the token.
-func TestIntermediatesGiven(t *testing.T) {
+// TestCertificatesInToken: all of a chain but its root has to be in the token.
+func TestCertificatesInToken(t *testing.T) {
 	f := tsptest.NewForge(t, pkitest.Options{})
 	var certs []*x509.Certificate
 	for _, raw := range f.Chain {
@@ -370,15 +369,24 @@ func TestIntermediatesGiven(t *testing.T) {
 		}
 		certs = append(certs, cert)
 	}
-	c := countersign.Checker{Config: countersign.Config{Roots: certs[2:], Intermediates: certs[:2], Now: now}}
-	for n, want := range []verify.Reason{verify.ReasonCertificateMissing, ""} {
-		f.Data = func(d *tsptest.DataFields) { d.Certificates = f.Chain[:n] }
+	for _, test := range []struct {
+		roots []*x509.Certificate
+		n     int // certificates in the token
+		want  verify.Reason
+	}{
+		{certs[2:], 0, verify.ReasonCertificateMissing},
+		{certs[2:], 1, verify.ReasonUntrusted},
+		{certs[2:], 2, ""},
+		{certs, 0, verify.ReasonCertificateMissing}, // although it is at hand
+	} {
+		c := countersign.Checker{Config: countersign.Config{Roots: test.roots, Now: now}}
+		f.Data = func(d *tsptest.DataFields) { d.Certificates = f.Chain[:test.n] }
 		token, err := f.MakeToken()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Verify(t.Context(), token, []byte(tsptest.Artifact), crypto.SHA256); reasonOf(err) != reason(want) {
-			t.Errorf("with %d certificates in the token: %v, want reason %q", n, err, want)
+		if _, err := c.Verify(t.Context(), token, []byte(tsptest.Artifact), crypto.SHA256); reasonOf(err) != reason(test.want) {
+			t.Errorf("with %d certificates in the token and %d roots: %v, want reason %q", test.n, len(test.roots), err, test.want)
 		}
 	}
 }
