@@ -24,7 +24,7 @@ type verifying struct {
 	metadata []string
 	at       string
 	now      *time.Time // that of at, after check; nil without it
-	verbose  bool // show the checks of signatures that were passed over, too
+	verbose  bool       // show the checks of signatures that were passed over, too
 	asking   asking
 }
 
