@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -90,6 +91,9 @@ func (o *blobSign) run(ctx context.Context, env *cli.Env, file string) error {
 	}
 	out := cli.File{Path: file + "." + string(format) + signatureSuffix, Inputs: []string{file}}
 	if o.out != "" {
+		if _, err := os.Stat(o.out); err != nil { // before anybody is asked
+			return cli.Hint(fmt.Errorf("--signature-directory: %w", err), "make the directory first")
+		}
 		out.Path = filepath.Join(o.out, filepath.Base(out.Path))
 	}
 	if !o.force {

@@ -219,7 +219,7 @@ func TestSignFailures(t *testing.T) {
 
 		{name: "there already", line: "blob sign SIGN file.txt", before: func(r *rig) { r.write("file.txt.jws.sig", []byte("x")) }, code: 2, error: "file already exists", hint: "--force"},
 		{name: "no file", line: "blob sign SIGN none.txt", code: 2, error: "none.txt: no such file"},
-		{name: "no directory", line: "blob sign SIGN --signature-directory none file.txt", code: 2, error: "no such file or directory"},
+		{name: "no directory", line: "blob sign SIGN --signature-directory none file.txt", code: 2, error: "--signature-directory: stat none: no such file or directory", hint: "make the directory first"},
 		{name: "file not stamped", line: "blob sign SIGN STAMP file.txt", before: func(r *rig) { r.tsa.Set(tsptest.WrongNonce) }, code: 1, error: "nonce"},
 	})
 }
