@@ -115,39 +115,52 @@ func (c *rawHTTP2) finish() error {
 	}
 }
 
-// A gauge keeps the greatest number of goroutines, and of bytes in use, while
-// something is done.
+// A gauge keeps the greatest number of goroutines, and of bytes that stay in
+// use, while something is done.
 type gauge struct {
 	goroutines int
 	heap       uint64
 }
 
 func measure(f func()) (grown gauge) {
-	runtime.GC()
-	var before runtime.MemStats
-	runtime.ReadMemStats(&before)
+	before := collected()
 	goroutines := runtime.NumGoroutine()
 	stop := make(chan struct{})
-	var sampler sync.WaitGroup
-	sampler.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-			var now runtime.MemStats
-			runtime.ReadMemStats(&now)
-			grown.goroutines = max(grown.goroutines, runtime.NumGoroutine()-goroutines)
-			if now.HeapInuse > before.HeapInuse {
-				grown.heap = max(grown.heap, now.HeapInuse-before.HeapInuse)
+	every := func(wait time.Duration, sample func()) func() {
+		return func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(wait):
+					sample()
+				}
 			}
 		}
-	})
+	}
+	var samplers sync.WaitGroup
+	samplers.Go(every(2*time.Millisecond, func() {
+		grown.goroutines = max(grown.goroutines, runtime.NumGoroutine()-goroutines)
+	}))
+	samplers.Go(every(10*time.Millisecond, func() {
+		// What is allocated while the collector marks is in use until it marks
+		// again, and on a machine that is taken it marks for long.
+		if now := min(collected(), collected()); now > before {
+			grown.heap = max(grown.heap, now-before)
+		}
+	}))
 	f()
 	close(stop)
-	sampler.Wait()
+	samplers.Wait()
 	return grown
+}
+
+// collected is how many bytes are in use, without the garbage.
+func collected() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // TestHTTP2Floods sends what has brought down servers of HTTP/2: each time, the
